@@ -1,0 +1,309 @@
+// Package monitor decides when to look at each copy, for how long and at how
+// many at once, and keeps what was seen. It alone makes Observations, so that
+// none lacks its time, and it hands out Reports from memory: whoever reads never
+// waits for a target.
+//
+// Each target has one goroutine that sleeps until its next look, and at most one
+// look under way. A look that panics, hangs or ignores its deadline touches no
+// other: the panic becomes a failure of that look, and a look that only waits
+// gives its place back, so that a thousand hanging servers delay nobody.
+package monitor
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/drwatch/drwatch/readiness"
+)
+
+// Prober looks at one copy.
+type Prober interface {
+	Look(ctx context.Context) (readiness.Reading, error)
+}
+
+// Schedule tells when to look next; robfig/cron's schedules are ones.
+type Schedule interface {
+	Next(time.Time) time.Time
+}
+
+// Recorder counts how the looking goes. It is called from many goroutines.
+type Recorder interface {
+	// LookStarted is told how much later than it was due a look starts.
+	LookStarted(late time.Duration)
+	// LookEnded is told the kind of the probe and how long its look took.
+	LookEnded(kind string, took time.Duration)
+}
+
+// Target is a copy, and how and when to look at it.
+type Target struct {
+	ID       readiness.CopyID
+	Schedule Schedule
+	// Spec is the schedule as text: a target whose spec changes keeps what was
+	// seen of it, and is looked at anew by the new schedule.
+	Spec string
+	// Timeout ends a look; it is shorter than the gap between two looks.
+	Timeout time.Duration
+	Prober  Prober
+	// Fingerprint changes when anything that matters to the looking does. A
+	// target whose fingerprint stays keeps what was seen of it across a reload.
+	Fingerprint string
+}
+
+// Options are what a Monitor is made of.
+type Options struct {
+	System  readiness.System
+	Targets []Target
+	// Concurrency is how many looks may be in their first, busy phase at once; 0 means 64.
+	Concurrency int
+	Recorder    Recorder         // may be nil
+	Now         func() time.Time // default: time.Now
+	Logger      *slog.Logger     // default: discards
+}
+
+// Monitor watches a system.
+type Monitor struct {
+	slots    chan struct{}
+	recorder Recorder
+	now      func() time.Time
+	log      *slog.Logger
+
+	picture atomic.Pointer[picture]
+
+	mu       sync.Mutex // protects what follows
+	running  context.Context
+	stop     context.CancelFunc
+	watchers map[readiness.CopyID]*watcher
+}
+
+// picture is what there is to watch, and what has been seen of it. It is
+// replaced as a whole by a reload.
+type picture struct {
+	system  readiness.System
+	stores  map[string]*store // by name of the datastore
+	targets []*target
+}
+
+// store is what was seen of one datastore.
+type store struct {
+	mu        sync.Mutex
+	sightings *readiness.Sightings
+}
+
+func (s *store) observe(c readiness.Copy, o readiness.Observation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sightings.Observe(c, o)
+}
+
+func (s *store) seen(copyName string) *readiness.Seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sightings.Seen(copyName)
+}
+
+// target is a Target in the picture.
+type target struct {
+	Target
+	copy  readiness.Copy
+	store *store
+	// identity is the fingerprint of the target and of the primary against which
+	// it is held: what is proven of a replica is proven of one primary.
+	identity string
+}
+
+// watchedAs reports whether the looking at both is the same.
+func (t *target) watchedAs(other *target) bool {
+	return t.identity == other.identity && t.Spec == other.Spec
+}
+
+// New makes a monitor that has seen nothing yet and looks at nothing until it
+// is started.
+func New(o Options) *Monitor {
+	m := &Monitor{
+		slots:    make(chan struct{}, max(1, orDefault(o.Concurrency, 64))),
+		recorder: o.Recorder, now: o.Now, log: o.Logger,
+		watchers: make(map[readiness.CopyID]*watcher),
+	}
+	if m.recorder == nil {
+		m.recorder = nobody{}
+	}
+	if m.now == nil {
+		m.now = time.Now
+	}
+	if m.log == nil {
+		m.log = slog.New(slog.DiscardHandler)
+	}
+	m.picture.Store(newPicture(o.System, o.Targets, nil))
+	return m
+}
+
+func orDefault(n, standard int) int {
+	if n == 0 {
+		return standard
+	}
+	return n
+}
+
+type nobody struct{}
+
+func (nobody) LookStarted(time.Duration)       {}
+func (nobody) LookEnded(string, time.Duration) {}
+
+// newPicture joins the targets to their copies. What the old picture had seen of
+// a datastore goes on in the new one if every target in it is the same.
+func newPicture(system readiness.System, targets []Target, old *picture) *picture {
+	p := &picture{system: system, stores: make(map[string]*store, len(system.Datastores))}
+	fingerprints := make(map[readiness.CopyID]string, len(targets))
+	for _, t := range targets {
+		fingerprints[t.ID] = t.Fingerprint
+	}
+	copies := make(map[readiness.CopyID]*target, len(targets))
+	for _, d := range system.Datastores {
+		s := &store{sightings: readiness.NewSightings(d)}
+		p.stores[d.Name] = s
+		primary := ""
+		for _, c := range d.Copies {
+			if c.Kind == readiness.Primary {
+				primary = fingerprints[readiness.CopyID{Datastore: d.Name, Copy: c.Name}]
+			}
+		}
+		for _, c := range d.Copies {
+			id := readiness.CopyID{Datastore: d.Name, Copy: c.Name}
+			copies[id] = &target{copy: c, store: s, identity: fingerprints[id] + "\x00" + primary}
+		}
+	}
+	for _, t := range targets {
+		if joined := copies[t.ID]; joined != nil {
+			joined.Target = t
+			p.targets = append(p.targets, joined)
+		}
+	}
+	if old != nil {
+		p.inherit(old)
+	}
+	return p
+}
+
+// inherit carries over what was seen of the targets that are still the same.
+func (p *picture) inherit(old *picture) {
+	was := make(map[readiness.CopyID]*target, len(old.targets))
+	for _, t := range old.targets {
+		was[t.ID] = t
+	}
+	kept := make(map[string][]string) // datastore -> copies
+	for _, t := range p.targets {
+		if before := was[t.ID]; before != nil && before.identity == t.identity {
+			kept[t.ID.Datastore] = append(kept[t.ID.Datastore], t.ID.Copy)
+		}
+	}
+	for datastore, copies := range kept {
+		before, now := old.stores[datastore], p.stores[datastore]
+		before.mu.Lock()
+		now.sightings.Inherit(before.sightings, copies)
+		before.mu.Unlock()
+	}
+}
+
+// Report judges the system as it is known at this moment. It reads memory only.
+func (m *Monitor) Report() *readiness.Report {
+	p := m.picture.Load()
+	return readiness.Evaluate(p.system, p.seen, m.now())
+}
+
+func (p *picture) seen(id readiness.CopyID) *readiness.Seen {
+	s := p.stores[id.Datastore]
+	if s == nil {
+		return nil
+	}
+	return s.seen(id.Copy)
+}
+
+// Start begins to look. It may be called once.
+func (m *Monitor) Start() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running != nil {
+		return
+	}
+	m.running, m.stop = context.WithCancel(context.Background())
+	for _, t := range m.picture.Load().targets {
+		m.watchLocked(t)
+	}
+}
+
+// Stop ends all looks and waits for them. It may be called again, and before Start.
+func (m *Monitor) Stop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running == nil {
+		return
+	}
+	m.stop()
+	for _, w := range m.watchers {
+		w.wait()
+	}
+	clear(m.watchers)
+}
+
+// Reload replaces what is watched. Targets whose fingerprint is the same go on
+// undisturbed, with all that was seen of them.
+func (m *Monitor) Reload(system readiness.System, targets []Target) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := m.picture.Load()
+	next := newPicture(system, targets, old)
+	stays := make(map[readiness.CopyID]*target, len(next.targets))
+	for _, t := range next.targets {
+		stays[t.ID] = t
+	}
+	var gone []*watcher
+	for id, w := range m.watchers {
+		if t := stays[id]; t == nil || !t.watchedAs(w.target.Load()) {
+			w.cancel()
+			gone = append(gone, w)
+			delete(m.watchers, id)
+		}
+	}
+	m.picture.Store(next)
+	for id, w := range m.watchers {
+		w.target.Store(stays[id])
+	}
+	for _, w := range gone {
+		w.wait()
+	}
+	if m.running == nil || m.running.Err() != nil {
+		return
+	}
+	for _, t := range next.targets {
+		if m.watchers[t.ID] == nil {
+			m.watchLocked(t)
+		}
+	}
+}
+
+// LookOnce looks at everything now and returns when all looks have ended, or
+// ctx has. The primaries are looked at twice, before the others and along with
+// them: what a replica holds is held against where its primary stood before.
+// progress, which may be nil, is told after each look how many of how many are done.
+func (m *Monitor) LookOnce(ctx context.Context, progress func(done, total int)) {
+	targets := m.picture.Load().targets
+	primaries := slices.Clone(targets)
+	primaries = slices.DeleteFunc(primaries, func(t *target) bool { return t.copy.Kind != readiness.Primary })
+	total, done := len(targets)+len(primaries), atomic.Int64{}
+	for _, round := range [][]*target{primaries, targets} {
+		var wg sync.WaitGroup
+		for _, t := range round {
+			wg.Go(func() {
+				m.look(ctx, t, m.now())
+				if progress != nil {
+					progress(int(done.Add(1)), total)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}

@@ -1,0 +1,196 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/drwatch/drwatch/probes"
+	"github.com/drwatch/drwatch/readiness"
+)
+
+const (
+	// spread is the longest time over which the looks of different datastores
+	// are spread, so that they do not all start in the same instant.
+	spread = time.Minute
+	// firstSpread is the same for the very first looks, for which people wait.
+	firstSpread = 5 * time.Second
+	// longestSleep bounds a sleep, so that a clock that was set is noticed.
+	longestSleep = time.Minute
+	// slotHold is how long a look keeps others waiting. By then it has either
+	// ended or waits for the network, which costs nobody anything: a thousand
+	// looks that hang every 15 s hold seven places.
+	slotHold = 100 * time.Millisecond
+	// grace is how long after its deadline a look may still end in good order.
+	grace = time.Second
+)
+
+// watcher looks at one target again and again.
+type watcher struct {
+	target atomic.Pointer[target] // replaced by a reload that changes nothing about the looking
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (m *Monitor) watchLocked(t *target) {
+	ctx, cancel := context.WithCancel(m.running)
+	w := &watcher{cancel: cancel, done: make(chan struct{})}
+	w.target.Store(t)
+	m.watchers[t.ID] = w
+	go func() {
+		defer close(w.done)
+		m.watch(ctx, w)
+	}()
+}
+
+// wait returns when the watcher has ended, which it does soon after its context.
+func (w *watcher) wait() { <-w.done }
+
+// watch looks when the schedule says so, until ctx ends.
+func (m *Monitor) watch(ctx context.Context, w *watcher) {
+	t := w.target.Load()
+	share := phase(t.ID.Datastore)
+	start := m.now()
+	gap := firstGap(t.Schedule, start)
+	offset := time.Duration(share * float64(min(gap, spread)))
+	due := start.Add(time.Duration(share * float64(min(gap, firstSpread))))
+	next := func(after time.Time) time.Time { return t.Schedule.Next(after.Add(-offset)).Add(offset) }
+	for {
+		var ok bool
+		if due, ok = m.sleepUntil(ctx, due, next); !ok {
+			return
+		}
+		m.look(ctx, w.target.Load(), due)
+		due = next(due)
+		if now := m.now(); due.Before(now) { // looks that a long one has overrun are left out, not made up for
+			due = next(now)
+		}
+	}
+}
+
+// phase gives each datastore its own place between two ticks, the same at every
+// start. The copies of one datastore are looked at together: what a replica
+// holds is held against where its primary stands.
+func phase(datastore string) float64 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(datastore))
+	return float64(h.Sum32()) / (1 << 32)
+}
+
+func firstGap(s Schedule, now time.Time) time.Duration {
+	first := s.Next(now)
+	return max(0, s.Next(first).Sub(first))
+}
+
+// sleepUntil waits until the clock shows due, and gives the moment it has waited
+// for; it is false when ctx ended before. When the clock is set back, the
+// schedule counts from where it is now.
+func (m *Monitor) sleepUntil(ctx context.Context, due time.Time, next func(time.Time) time.Time) (time.Time, bool) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := m.now()
+		if sooner := next(now); sooner.Before(due) {
+			due = sooner
+		}
+		timer.Reset(min(max(0, due.Sub(now)), longestSleep))
+		select {
+		case <-ctx.Done():
+			return due, false
+		case <-timer.C:
+		}
+		if !m.now().Before(due) {
+			return due, true
+		}
+	}
+}
+
+// look makes one look and takes in what came of it.
+func (m *Monitor) look(ctx context.Context, t *target, due time.Time) {
+	release, ok := m.enter(ctx)
+	if !ok {
+		return
+	}
+	defer release()
+	m.recorder.LookStarted(max(0, m.now().Sub(due)))
+	o, abandoned := m.ask(ctx, t)
+	m.recorder.LookEnded(t.copy.Probe, o.Took)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // we were told to stop: that says nothing about the target
+	}
+	t.store.observe(t.copy, o)
+	if o.Failure != nil {
+		m.log.Debug("look failed", "target", t.ID.String(), "class", string(o.Failure.Class), "error", o.Failure.Error())
+	}
+	if abandoned == nil {
+		return
+	}
+	// The probe ignores its deadline. There is never a second look beside it;
+	// what is known of the target grows old, and is reported as such.
+	m.log.Error("probe ignores its deadline", "target", t.ID.String(), "timeout", t.Timeout)
+	select {
+	case <-abandoned:
+	case <-ctx.Done():
+	}
+}
+
+// enter waits for a place among the busy looks. The place is given back by
+// release, or by itself when the look has turned out to be a waiting one.
+func (m *Monitor) enter(ctx context.Context) (release func(), ok bool) {
+	select {
+	case m.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	leave := sync.OnceFunc(func() { <-m.slots })
+	timer := time.AfterFunc(slotHold, leave)
+	return func() { timer.Stop(); leave() }, true
+}
+
+// ask makes an observation of the target. When the probe has not returned well
+// after its deadline, abandoned is closed once it does.
+func (m *Monitor) ask(ctx context.Context, t *target) (o readiness.Observation, abandoned <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	o.At = m.now()
+	type answer struct {
+		reading readiness.Reading
+		err     error
+	}
+	answers, ended := make(chan answer, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		reading, err := m.lookSafely(ctx, t)
+		answers <- answer{reading, err}
+	}()
+	late := time.NewTimer(t.Timeout + grace)
+	defer late.Stop()
+	select {
+	case a := <-answers:
+		o.Reading, o.Failure = a.reading, probes.AsFailure(a.err)
+		if o.Failure != nil {
+			o.Reading = readiness.Reading{}
+		}
+	case <-late.C:
+		o.Failure = probes.Fail(readiness.Timeout, "no answer from %s, not even at the deadline of %s", t.ID, t.Timeout)
+		abandoned = ended
+	}
+	o.Took = m.now().Sub(o.At)
+	return o, abandoned
+}
+
+// lookSafely turns a panic of the probe into a failure of the look.
+func (m *Monitor) lookSafely(ctx context.Context, t *target) (r readiness.Reading, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			m.log.Error("probe panicked", "target", t.ID.String(), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			err = probes.Fail(readiness.Internal, "the probe of %s panicked: %v", t.ID, cause)
+		}
+	}()
+	return t.Prober.Look(ctx)
+}

@@ -1,0 +1,93 @@
+// Package probes holds what the probes of every technology share: how a failed
+// look is classed, and how a mistake in a probe's configuration is told. Each
+// technology has a folder of its own below.
+//
+// A probe asks and nothing else. It has a method
+//
+//	Look(ctx context.Context) (readiness.Reading, error)
+//
+// that makes one look, is done when ctx is, leaves no connection or goroutine
+// behind, and may be called by several goroutines. What it cannot learn it
+// leaves unknown. When to look is for others to decide.
+package probes
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/drwatch/drwatch/readiness"
+)
+
+// Problem is a mistake in the configuration of a probe.
+type Problem struct {
+	// Path leads from the probe's own part of the file to the mistake, keys
+	// joined by dots.
+	Path string
+	// Message says what is wrong and what to write instead.
+	Message string
+}
+
+// Target is what a probe is told of the copy that it looks at.
+type Target struct {
+	Copy readiness.Copy
+	// Instance is the name of this drwatch, under which it writes where it is
+	// allowed to write at all.
+	Instance string
+}
+
+// Fail makes the error of a look that failed for a known reason.
+func Fail(class readiness.Class, format string, args ...any) *readiness.Failure {
+	return &readiness.Failure{Class: class, Err: fmt.Errorf(format, args...)}
+}
+
+// AsFailure gives every error of a look its class: its own, or that of the
+// network error underneath.
+func AsFailure(err error) *readiness.Failure {
+	if err == nil {
+		return nil
+	}
+	var failure *readiness.Failure
+	if errors.As(err, &failure) {
+		return &readiness.Failure{Class: failure.Class, Err: err}
+	}
+	return &readiness.Failure{Class: Classify(err), Err: err}
+}
+
+// Classify tells the class of a network error. What it does not know is a fault
+// of our own.
+func Classify(err error) readiness.Class {
+	var (
+		dns       *net.DNSError
+		timeout   interface{ Timeout() bool }
+		record    tls.RecordHeaderError
+		alert     tls.AlertError
+		verify    *tls.CertificateVerificationError
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		operation *net.OpError
+	)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, os.ErrDeadlineExceeded):
+		return readiness.Timeout
+	case errors.As(err, &dns):
+		return readiness.Unreachable
+	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &verify),
+		errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid):
+		return readiness.TLS
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return readiness.Timeout
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return readiness.Refused
+	case errors.As(err, &operation):
+		return readiness.Unreachable
+	default:
+		return readiness.Internal
+	}
+}

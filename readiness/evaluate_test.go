@@ -1,0 +1,296 @@
+package readiness
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func system(d ...Datastore) System {
+	s := System{Name: "test", PrimaryRegion: "west", StandbyRegion: "central", InstanceRegion: "central", Datastores: d}
+	for _, scenario := range Scenarios() {
+		s.Scenarios = append(s.Scenarios, ScenarioObjective{scenario, DefaultObjective(scenario)})
+	}
+	return s
+}
+
+func evaluate(s *Sightings, second float64) *Report {
+	return Evaluate(system(s.datastore), func(id CopyID) *Seen { return s.Seen(id.Copy) }, at(second))
+}
+
+func (r *Report) coverage(t testing.TB, scenario Scenario) Coverage {
+	t.Helper()
+	for _, c := range r.Datastores[0].Coverage {
+		if c.Scenario == scenario {
+			return c
+		}
+	}
+	t.Fatalf("no coverage of %s", scenario)
+	return Coverage{}
+}
+
+func (r *Report) check(t testing.TB, subject, name string) Check {
+	t.Helper()
+	for _, c := range r.Checks() {
+		if c.Subject == subject && c.Name == name {
+			return c
+		}
+	}
+	t.Fatalf("no check %s on %s", name, subject)
+	return Check{}
+}
+
+func TestSurvives(t *testing.T) {
+	const account, other = "1", "2"
+	d := Datastore{Copies: []Copy{{Name: "primary", Kind: Primary, Region: "west", Account: account}}}
+	all := []Scenario{ServiceFailure, DatabaseFailure, RegionFailure, DataCorruption, SecurityBreach}
+	for name, row := range map[string]struct {
+		copy     Copy
+		survives []Scenario
+	}{
+		"primary":                         {Copy{Kind: Primary, Region: "west", Account: account}, all[:1]},
+		"replica beside the primary":      {Copy{Kind: Replica, Region: "west"}, all[:2]},
+		"replica in the standby region":   {Copy{Kind: Replica, Region: "central"}, all[:3]},
+		"delayed replica elsewhere":       {Copy{Kind: Replica, Region: "central", Delay: time.Hour}, all[:4]},
+		"backup in the burning region":    {Copy{Kind: Backup, Region: "west"}, []Scenario{ServiceFailure, DatabaseFailure, DataCorruption}},
+		"backup that cannot be rewritten": {Copy{Kind: Backup, Region: "central", Immutable: true}, all},
+		"PITR in another account":         {Copy{Kind: PITR, Region: "central", Account: other}, all},
+		"PITR in the same account":        {Copy{Kind: PITR, Region: "central", Account: account}, all[:4]},
+		"a copy in no region":             {Copy{Kind: Snapshot}, []Scenario{ServiceFailure, DatabaseFailure, DataCorruption}},
+		"immutable primary":               {Copy{Kind: Primary, Region: "central", Immutable: true}, all[:1]},
+		"the file knows better": {
+			Copy{Kind: Replica, Region: "west", Survives: map[Scenario]bool{RegionFailure: true, DatabaseFailure: false}},
+			[]Scenario{ServiceFailure, RegionFailure},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []Scenario
+			for _, s := range Scenarios() {
+				if system(d).Survives(d, row.copy, s) {
+					got = append(got, s)
+				}
+			}
+			require.Equal(t, row.survives, got)
+		})
+	}
+}
+
+func healthy() []step {
+	return []step{looked(0, "primary", primaryAt(100)), looked(0, "replica", replicaAt(100, 100))}
+}
+
+// With nothing seen, nothing may look covered: no zero, no ready, and every
+// check is there to alert on.
+func TestEvaluate_NothingSeen(t *testing.T) {
+	r := evaluate(watch(pair()), 0)
+	require.False(t, r.Ready)
+	for _, c := range r.Datastores[0].Coverage {
+		require.False(t, c.Exposure.IsKnown(), c.Scenario)
+		require.False(t, c.Compliant, c.Scenario)
+		require.NotEqual(t, Pass, c.Ready, c.Scenario)
+		require.NotEmpty(t, c.Because)
+	}
+	for _, c := range r.Checks() {
+		require.Equal(t, Unknown, c.Status, c.Name)
+	}
+	require.Equal(t, Unknown, r.check(t, "db/replica", CheckConnected).Status)
+	require.Equal(t, Unknown, r.check(t, "db", CheckSplitBrain).Status)
+}
+
+func TestEvaluate_Healthy(t *testing.T) {
+	r := evaluate(watch(pair(), healthy()...), 3)
+	require.Equal(t, Known(Seconds(3)), r.coverage(t, RegionFailure).Exposure)
+	require.True(t, r.coverage(t, RegionFailure).Compliant)
+	require.Equal(t, Pass, r.coverage(t, RegionFailure).Ready)
+	require.Equal(t, "replica", r.coverage(t, RegionFailure).Copy)
+	require.Equal(t, Fail, r.coverage(t, DataCorruption).Ready, "a replica replays the mistake too")
+	require.Contains(t, r.coverage(t, DataCorruption).Because, "no copy survives")
+	require.False(t, r.Ready)
+	for _, c := range r.Checks() {
+		require.Equal(t, Pass, c.Status, "%s: %s", c.Name, c.Evidence)
+	}
+}
+
+func TestEvaluate_Verdicts(t *testing.T) {
+	for name, row := range map[string]struct {
+		steps  []step
+		second float64
+		// what follows for a region failure
+		exposure  Maybe[Seconds]
+		compliant bool
+		ready     Status
+		checks    map[string]Status // "subject check" -> status
+	}{
+		"replica unseen, still within its RPO": {
+			append(healthy(), failed(60, "replica")), 70,
+			Known(Seconds(70)), true, Unknown,
+			map[string]Status{"db/replica look": Unknown, "db/replica role": Unknown, "db split-brain": Unknown},
+		},
+		"replica unseen for longer than the RPO": {
+			append(healthy(), failed(60, "replica")), 3601,
+			Known(Seconds(3601)), false, Fail, nil,
+		},
+		"primary unseen: its replica is still one to recover from": {
+			append(healthy(), failed(15, "primary"), looked(15, "replica", replicaAt(100, 100))), 20,
+			Known(Seconds(20)), true, Pass,
+			map[string]Status{"db/primary look": Unknown, "db/replica same-system": Pass, "db split-brain": Unknown},
+		},
+		"link cut": {
+			append(healthy(), looked(15, "primary", primaryAt(900)), looked(15, "replica", func() Reading { r := replicaAt(100, 100); r.Connected = Known(false); return r }())), 15,
+			Known(Seconds(15)), true, Fail, map[string]Status{"db/replica connected": Fail},
+		},
+		"split brain": {
+			append(healthy(), looked(15, "primary", primaryAt(100)), looked(15, "replica", Reading{Role: RolePrimary, System: "7", Timeline: "2", Server: "r"})), 15,
+			Known(Seconds(15)), true, Fail, map[string]Status{"db split-brain": Fail, "db/replica role": Fail},
+		},
+		"replica promoted while the old primary cannot be seen": {
+			append(healthy(), failed(15, "primary"), looked(15, "replica", Reading{Role: RolePrimary, System: "7", Timeline: "2", Server: "r"})), 15,
+			Known(Seconds(15)), true, Fail, map[string]Status{"db split-brain": Unknown},
+		},
+		"the same server at both ends": {
+			append(healthy(), looked(15, "replica", func() Reading { r := replicaAt(100, 100); r.Server = "p"; return r }())), 15,
+			Known(Seconds(15)), true, Fail, map[string]Status{"db/replica distinct-server": Fail},
+		},
+		"the address of a primary where a replica is meant": {
+			[]step{looked(0, "primary", primaryAt(100)), looked(0, "replica", primaryAt(100))}, 1,
+			Maybe[Seconds]{}, false, Unknown,
+			map[string]Status{"db/replica role": Fail, "db/replica distinct-server": Fail, "db split-brain": Fail},
+		},
+		"a replica where the primary is meant": {
+			[]step{looked(0, "primary", replicaAt(100, 100)), looked(0, "replica", replicaAt(100, 100))}, 1,
+			Maybe[Seconds]{}, false, Unknown, map[string]Status{"db/primary role": Fail, "db split-brain": Fail},
+		},
+		"a replica of another cluster": {
+			append(healthy(), looked(15, "replica", Reading{Role: RoleReplica, System: "8", Timeline: "1", Server: "x", Received: Known(Position(1))})), 15,
+			Maybe[Seconds]{}, false, Unknown, map[string]Status{"db/replica same-system": Fail},
+		},
+		"a replica on another timeline": {
+			append(healthy(), looked(15, "replica", Reading{Role: RoleReplica, System: "7", Timeline: "2", Server: "r", Received: Known(Position(1))})), 15,
+			Maybe[Seconds]{}, false, Unknown, map[string]Status{"db/replica same-system": Fail},
+		},
+		"a commit in the future": {
+			append(healthy(), looked(15, "replica", replicaAt(100, 100).committed(75))), 16,
+			Known(Seconds(1)), true, Fail, map[string]Status{"db/replica clock": Fail},
+		},
+		"a clock that is off": {
+			append(healthy(), looked(15, "replica", func() Reading { r := replicaAt(100, 100); r.ClockOffset = Known(-3 * time.Second); return r }())), 15,
+			Known(Seconds(15)), true, Pass, map[string]Status{"db/replica clock": Warn},
+		},
+		"a server that does not tell": {
+			append(healthy(), looked(15, "replica", Reading{Role: RoleReplica, System: "7", Timeline: "1", Received: Known(Position(100))})), 15,
+			Known(Seconds(15)), true, Unknown,
+			map[string]Status{"db/replica connected": Unknown, "db/replica distinct-server": Unknown, "db/replica clock": Unknown},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := evaluate(watch(pair(), row.steps...), row.second)
+			c := r.coverage(t, RegionFailure)
+			require.Equal(t, row.exposure, c.Exposure)
+			require.Equal(t, row.compliant, c.Compliant)
+			require.Equal(t, row.ready, c.Ready, c.Because)
+			for key, want := range row.checks {
+				var subject, name string
+				for i := range key {
+					if key[i] == ' ' {
+						subject, name = key[:i], key[i+1:]
+					}
+				}
+				got := r.check(t, subject, name)
+				require.Equal(t, want, got.Status, "%s: %s", key, got.Evidence)
+				require.NotEmpty(t, got.Evidence)
+				if want == Fail {
+					require.NotEmpty(t, got.Remedy, key)
+				}
+			}
+		})
+	}
+}
+
+// A process that was paused, or whose scheduler is stuck, must not present what
+// it saw before as what there is.
+func TestEvaluate_OldLooksAreUnknown(t *testing.T) {
+	d := pair()
+	for i := range d.Copies {
+		d.Copies[i].StaleAfter = 35 * time.Second
+	}
+	s := watch(d, healthy()...)
+	require.Equal(t, Pass, evaluate(s, 35).coverage(t, RegionFailure).Ready)
+	late := evaluate(s, 36)
+	require.Equal(t, Unknown, late.coverage(t, RegionFailure).Ready)
+	require.Contains(t, late.check(t, "db/replica", CheckLook).Evidence, "36.0s old")
+}
+
+// When a second replica is lost, the first is still one to recover from; when
+// the sound one is lost, the other does not hide it.
+func TestEvaluate_OneSoundCopyIsEnough(t *testing.T) {
+	d := pair()
+	second := d.Copies[1]
+	second.Name = "second"
+	d.Copies = append(d.Copies, second)
+	other := replicaAt(100, 100)
+	other.Server = "s"
+	r := evaluate(watch(d, append(healthy(), looked(0, "second", other), failed(15, "second"))...), 16)
+	require.Equal(t, Pass, r.coverage(t, RegionFailure).Ready)
+	require.False(t, r.Ready, "the exit code still tells that something needs a person")
+
+	broken := replicaAt(100, 100)
+	broken.Connected, broken.Server = Known(false), "s"
+	r = evaluate(watch(d, append(healthy(), looked(1, "second", broken), failed(15, "replica"))...), 16)
+	require.Equal(t, Unknown, r.coverage(t, RegionFailure).Ready)
+}
+
+func TestEvaluate_LagIsUnknownWhenALookFails(t *testing.T) {
+	s := watch(pair(), looked(0, "primary", primaryAt(100)), looked(0, "replica", replicaAt(90, 40).committed(-2)))
+	c := evaluate(s, 0).Datastores[0].Copies[1]
+	require.Equal(t, Known(10.0), c.ReceivedLagBytes)
+	require.Equal(t, Known(60.0), c.ReplayLagBytes)
+	require.Equal(t, Known(Seconds(2)), c.ReceivedLag)
+
+	s = watch(pair(), append(healthy(), failed(1, "primary"))...)
+	c = evaluate(s, 1).Datastores[0].Copies[1]
+	require.False(t, c.ReceivedLagBytes.IsKnown(), "the position of a primary that cannot be seen is not known")
+	require.True(t, c.ReceivedLag.IsKnown())
+
+	s = watch(pair(), append(healthy(), failed(1, "replica"))...)
+	c = evaluate(s, 1).Datastores[0].Copies[1]
+	require.False(t, c.ReceivedLag.IsKnown())
+	require.False(t, c.Connected.IsKnown())
+	require.True(t, c.RecoveryPoint.IsKnown())
+}
+
+func TestEvaluate_WindowOfADelayedReplica(t *testing.T) {
+	d := pair()
+	d.Copies[1].Delay = time.Hour
+	r := evaluate(watch(d, looked(0, "primary", primaryAt(100)), looked(0, "replica", replicaAt(100, 10).committed(-3600))), 0)
+	start, ok := r.Datastores[0].Copies[1].WindowStart.Get()
+	require.True(t, ok)
+	require.Equal(t, at(-3600), start)
+	require.Equal(t, Known(Seconds(0)), r.coverage(t, DataCorruption).Exposure)
+}
+
+// What machines read keeps unknown apart from zero.
+func TestReport_JSON(t *testing.T) {
+	body, err := json.Marshal(evaluate(watch(pair()), 0))
+	require.NoError(t, err)
+	require.Contains(t, string(body), `"rpo_exposure_seconds":null`)
+	require.Contains(t, string(body), `"status":"unknown"`)
+	var back Report
+	require.NoError(t, json.Unmarshal(body, &back))
+	require.False(t, back.Datastores[0].Coverage[0].Exposure.IsKnown())
+}
+
+func TestSeconds_String(t *testing.T) {
+	for want, s := range map[string]Seconds{
+		"0s": 0, "4ms": .004, "850ms": .85, "12.3s": 12.34, "1m00s": 60, "4m05s": 245, "3h20m": 12000, "2d4h": 187200, "-1.5s": -1.5,
+	} {
+		require.Equal(t, want, s.String())
+	}
+}
+
+func TestFailure_KeepsItsCause(t *testing.T) {
+	cause := errors.New("cause")
+	require.ErrorIs(t, error(&Failure{Class: Refused, Err: cause}), cause)
+}

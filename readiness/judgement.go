@@ -1,0 +1,402 @@
+package readiness
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// clockTolerance is the skew that is not worth a word: the threshold at which
+// node_exporter's mixin calls a clock not in sync.
+const clockTolerance = 50 * time.Millisecond
+
+// judgement is everything that a verdict on one datastore rests on.
+type judgement struct {
+	system    System
+	datastore Datastore
+	now       time.Time
+	seen      []*Seen // by index of the copy
+}
+
+func (j judgement) copyReport(i int) CopyReport {
+	c, seen := j.datastore.Copies[i], j.seen[i]
+	r := CopyReport{
+		ID:   CopyID{Datastore: j.datastore.Name, Copy: c.Name},
+		Name: c.Name, Kind: c.Kind, Region: c.Region,
+		Probe: probeReport(c, seen),
+	}
+	for _, s := range j.system.Scenarios {
+		if j.system.Survives(j.datastore, c, s.Scenario) {
+			r.Survives = append(r.Survives, s.Scenario)
+		}
+	}
+	if p, ok := seen.Received.Get(); ok {
+		r.RecoveryPoint, r.Basis = Known(p.At), p.Basis
+	}
+	r.WindowStart = windowStart(c, seen)
+	if r.Probe.Success {
+		j.fillReadings(&r, c, seen)
+	}
+	r.Checks = j.copyChecks(i)
+	r.Status = worst(r.Checks)
+	return r
+}
+
+// windowStart is how far back a corruption can be undone. A delayed replica can
+// be stopped at what it has replayed so far.
+func windowStart(c Copy, seen *Seen) Maybe[time.Time] {
+	if c.Kind == Replica && c.Delay > 0 {
+		if p, ok := seen.Replayed.Get(); ok {
+			return Known(p.At)
+		}
+		return Maybe[time.Time]{}
+	}
+	return seen.Held.Reading.WindowStart
+}
+
+func probeReport(c Copy, seen *Seen) ProbeReport {
+	p := ProbeReport{Kind: c.Probe, Looks: seen.Looks, Failures: seen.Failures}
+	if !seen.Latest.At.IsZero() {
+		p.LastLook = Known(seen.Latest.At)
+		p.LastDuration = Known(InSeconds(seen.Latest.Took))
+		p.Success = seen.Latest.Failure == nil
+	}
+	if !seen.Good.At.IsZero() {
+		p.LastSuccess = Known(seen.Good.At)
+	}
+	if f := seen.Latest.Failure; f != nil {
+		p.Class, p.Error = f.Class, f.Error()
+	}
+	return p
+}
+
+// fillReadings copies what the last look read; only called when it succeeded,
+// so that nothing old is shown as new.
+func (j judgement) fillReadings(r *CopyReport, c Copy, seen *Seen) {
+	reading := seen.Good.Reading
+	r.Role, r.Connected, r.LastMessage, r.Measures = reading.Role, reading.Connected, reading.LastMessage, reading.Measures
+	if offset, ok := reading.ClockOffset.Get(); ok {
+		r.ClockOffset = Known(InSeconds(offset))
+	}
+	if c.Kind != Replica || !c.isItself(reading) {
+		return
+	}
+	r.ReceivedLag = behind(seen.Good.At, seen.Received)
+	r.ReplayLag = behind(seen.Good.At, seen.Replayed)
+	source, ok := j.source()
+	if !ok || source.Latest.Failure != nil {
+		return
+	}
+	from := source.Good.Reading
+	if from.System == "" || from.System != reading.System || from.Timeline != reading.Timeline {
+		return
+	}
+	r.ReceivedLagBytes = missing(from.Written, reading.Received)
+	r.ReplayLagBytes = missing(from.Written, reading.Replayed)
+}
+
+func behind(at time.Time, point Maybe[Point]) Maybe[Seconds] {
+	p, ok := point.Get()
+	if !ok {
+		return Maybe[Seconds]{}
+	}
+	return Known(InSeconds(max(0, at.Sub(p.At))))
+}
+
+// missing is how much of what the source had written a replica does not hold.
+// The two were looked at one after the other, so a replica may be ahead of what
+// its source had then: nothing is missing.
+func missing(written, held Maybe[Position]) Maybe[float64] {
+	w, okw := written.Get()
+	h, okh := held.Get()
+	if !okw || !okh {
+		return Maybe[float64]{}
+	}
+	if h >= w {
+		return Known(0.0)
+	}
+	return Known(float64(w - h))
+}
+
+// source is the primary of the datastore.
+func (j judgement) source() (*Seen, bool) {
+	for i, c := range j.datastore.Copies {
+		if c.Kind == Primary {
+			return j.seen[i], true
+		}
+	}
+	return nil, false
+}
+
+// copyChecks answers every check that is made on the copy, in the order in
+// which the copy lists them.
+func (j judgement) copyChecks(i int) []Check {
+	c, seen := j.datastore.Copies[i], j.seen[i]
+	subject := CopyID{Datastore: j.datastore.Name, Copy: c.Name}.String()
+	look := j.look(c, seen)
+	checks := make([]Check, 0, len(c.Checks)+1)
+	for _, name := range append([]string{CheckLook}, c.Checks...) {
+		var check Check
+		switch {
+		case name == CheckLook:
+			check = look
+		case look.Status == Unknown:
+			check = Check{Evidence: "not seen: " + look.Evidence, Remedy: look.Remedy}
+		default:
+			check = j.answer(name, c, seen)
+		}
+		check.Name, check.Subject = name, subject
+		checks = append(checks, check)
+	}
+	return checks
+}
+
+// look judges whether the copy can be seen at all. What cannot be seen is
+// unknown, and so is everything else about it.
+func (j judgement) look(c Copy, seen *Seen) Check {
+	latest := seen.Latest
+	switch {
+	case latest.At.IsZero():
+		return Check{Evidence: "not looked at yet"}
+	case latest.Failure != nil:
+		return Check{
+			Evidence: fmt.Sprintf("%s: %s", latest.Failure.Class, latest.Failure),
+			Remedy:   remedyFor(latest.Failure.Class),
+		}
+	case c.StaleAfter > 0 && j.now.Sub(latest.At) > c.StaleAfter:
+		return Check{
+			Evidence: fmt.Sprintf("the last look is %s old", InSeconds(j.now.Sub(latest.At))),
+			Remedy:   "drwatch itself is late or was paused: look at drwatch_scheduler_late_seconds and at the load of its machine",
+		}
+	default:
+		return Check{Status: Pass, Evidence: fmt.Sprintf("answered in %s", InSeconds(latest.Took))}
+	}
+}
+
+func remedyFor(class Class) string {
+	switch class {
+	case Refused:
+		return "start the server, or correct the address in the file"
+	case Unreachable:
+		return "check the name and the route from here to the server"
+	case TLS:
+		return "check the certificate of the server, its name and the CA file"
+	case Denied:
+		return "check the user, its password or certificate, and its rights"
+	case NotFound:
+		return "create what is asked about, or correct its name in the file"
+	case Timeout:
+		return "see whether the server hangs or the network drops packets; the timeout is in the file"
+	case Throttled:
+		return "look less often, or raise the limit"
+	case Malformed:
+		return "see what really listens at that address"
+	default:
+		return "this is a fault of drwatch: see its log"
+	}
+}
+
+// answer gives the probe's own answer to a check, or judges one of ours.
+func (j judgement) answer(name string, c Copy, seen *Seen) Check {
+	reading := seen.Good.Reading
+	for _, check := range reading.Checks {
+		if check.Name == name {
+			return check
+		}
+	}
+	switch name {
+	case CheckRole:
+		return checkRole(c, reading)
+	case CheckSameSystem:
+		return j.checkSameSystem(reading)
+	case CheckDistinctServer:
+		return j.checkDistinctServer(c, reading)
+	case CheckConnected:
+		return checkConnected(reading)
+	case CheckClock:
+		return checkClock(seen)
+	}
+	return Check{Evidence: "the look did not tell"}
+}
+
+func checkRole(c Copy, r Reading) Check {
+	want := RoleReplica
+	if c.Kind == Primary || c.Logical { // a logical replica is a server that takes writes
+		want = RolePrimary
+	}
+	switch r.Role {
+	case RoleUnknown:
+		return Check{Evidence: "the server does not tell its role"}
+	case want:
+		return Check{Status: Pass, Evidence: fmt.Sprintf("the server is a %s", r.Role)}
+	case RolePrimary:
+		return Check{
+			Status:   Fail,
+			Evidence: "the server takes writes, where the file says replica",
+			Remedy:   "if the address is wrong, correct it; if the replica was promoted, see whether the old primary still takes writes before anything else",
+		}
+	default:
+		return Check{
+			Status:   Fail,
+			Evidence: "the server is a replica, where the file says primary",
+			Remedy:   "if the address is wrong, correct it; if the roles have changed, name the new primary in the file",
+		}
+	}
+}
+
+func (j judgement) checkSameSystem(r Reading) Check {
+	source, ok := j.source()
+	if !ok {
+		return Check{Evidence: "the file names no primary to compare with", Remedy: "add the primary to the datastore's copies"}
+	}
+	from := source.Good.Reading
+	switch {
+	case from.System == "":
+		return Check{Evidence: "the primary has not been seen yet, so there is nothing to compare with"}
+	case r.System == "":
+		return Check{Evidence: "the server does not tell which history it holds"}
+	case from.System != r.System:
+		return Check{
+			Status:   Fail,
+			Evidence: fmt.Sprintf("the replica is of %s, the primary of %s", r.System, from.System),
+			Remedy:   "this replica holds other data: correct its address, or rebuild it from this primary",
+		}
+	case from.Timeline != r.Timeline:
+		return Check{
+			Status:   Fail,
+			Evidence: fmt.Sprintf("the replica is on timeline %s, the primary on %s", r.Timeline, from.Timeline),
+			Remedy:   "the histories have parted: rewind or rebuild the one that is behind (recovery_target_timeline = 'latest' follows a promotion)",
+		}
+	}
+	return Check{Status: Pass, Evidence: "same history as the primary: " + r.System}
+}
+
+func (j judgement) checkDistinctServer(c Copy, r Reading) Check {
+	if r.Server == "" {
+		return Check{Evidence: "the server does not tell who it is"}
+	}
+	for i, other := range j.datastore.Copies {
+		if other.Name != c.Name && j.seen[i].Good.Reading.Server == r.Server {
+			return Check{
+				Status:   Fail,
+				Evidence: fmt.Sprintf("%s and %s are one and the same server", c.Name, other.Name),
+				Remedy:   "correct the address of one of them: one server is one copy",
+			}
+		}
+	}
+	return Check{Status: Pass, Evidence: "no other copy is this server"}
+}
+
+func checkConnected(r Reading) Check {
+	connected, ok := r.Connected.Get()
+	switch {
+	case !ok:
+		return Check{Evidence: "the server does not tell whether it is receiving", Remedy: "grant the looking role the right to see it (see the docs of the probe)"}
+	case connected:
+		return Check{Status: Pass, Evidence: "receiving from its source"}
+	default:
+		return Check{
+			Status:   Fail,
+			Evidence: "not receiving from its source",
+			Remedy:   "see the log of the replica: link, credentials, and whether its source still has what it needs",
+		}
+	}
+}
+
+func checkClock(seen *Seen) Check {
+	offset, ok := seen.Good.Reading.ClockOffset.Get()
+	switch {
+	case seen.Ahead > clockTolerance:
+		return Check{
+			Status:   Fail,
+			Evidence: fmt.Sprintf("a recovery point lay %s in the future, and was taken for the moment of looking", InSeconds(seen.Ahead)),
+			Remedy:   "bring the clocks of the primary and of this machine together (NTP); until then recovery points may look better than they are",
+		}
+	case !ok:
+		return Check{Evidence: "the server does not tell its time"}
+	case offset.Abs() > clockTolerance+seen.Good.Reading.ClockError:
+		return Check{
+			Status:   Warn,
+			Evidence: fmt.Sprintf("its clock is off by %s from ours", InSeconds(offset)),
+			Remedy:   "see NTP on both machines",
+		}
+	default:
+		return Check{Status: Pass, Evidence: fmt.Sprintf("its clock agrees with ours within %s", InSeconds(offset.Abs()+seen.Good.Reading.ClockError))}
+	}
+}
+
+// datastoreChecks are those on the datastore as a whole.
+func (j judgement) datastoreChecks() []Check {
+	if !slices.ContainsFunc(j.datastore.Copies, func(c Copy) bool { return c.Kind == Primary }) {
+		return nil
+	}
+	check := j.checkSplitBrain()
+	check.Name, check.Subject = CheckSplitBrain, j.datastore.Name
+	return []Check{check}
+}
+
+// checkSplitBrain counts who takes writes. A server that cannot be seen might,
+// so a second one that does is only known to be alone when all are seen.
+func (j judgement) checkSplitBrain() Check {
+	var writable, unseen []string
+	for i, c := range j.datastore.Copies {
+		if c.Kind != Primary && c.Kind != Replica || c.Logical {
+			continue
+		}
+		switch {
+		case j.look(c, j.seen[i]).Status != Pass || j.seen[i].Good.Reading.Role == RoleUnknown:
+			unseen = append(unseen, c.Name)
+		case j.seen[i].Good.Reading.Role == RolePrimary:
+			writable = append(writable, c.Name)
+		}
+	}
+	switch {
+	case len(writable) > 1:
+		return Check{
+			Status:   Fail,
+			Evidence: strings.Join(writable, " and ") + " both take writes",
+			Remedy:   "fence all but one now (stop it, or cut its clients off), then rebuild the others from the one that stays",
+		}
+	case len(writable) == 1 && len(unseen) == 0:
+		return Check{Status: Pass, Evidence: writable[0] + " alone takes writes"}
+	case len(writable)+len(unseen) > 1 || len(writable) == 0 && len(unseen) == 1:
+		return Check{
+			Evidence: fmt.Sprintf("takes writes: %s; cannot be seen: %s", orNone(writable), orNone(unseen)),
+			Remedy:   "see the check look of what cannot be seen",
+		}
+	}
+	return Check{Status: Fail, Evidence: "no server takes writes", Remedy: "promote one, or correct the addresses in the file"}
+}
+
+// rolesAsDeclared reports whether every server was in its own role when it was
+// last seen, however long ago.
+func (j judgement) rolesAsDeclared() bool {
+	for i, c := range j.datastore.Copies {
+		role := j.seen[i].Good.Reading.Role
+		if c.Kind == Primary && role == RoleReplica || c.Kind == Replica && !c.Logical && role == RolePrimary {
+			return false
+		}
+	}
+	return true
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+func worst(checks []Check) Status {
+	if len(checks) == 0 {
+		return Unknown
+	}
+	status := Pass
+	for _, c := range checks {
+		if c.Status.worse(status) {
+			status = c.Status
+		}
+	}
+	return status
+}

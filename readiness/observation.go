@@ -1,0 +1,142 @@
+package readiness
+
+import "time"
+
+// Observation is one look at one copy: when, and what came of it.
+type Observation struct {
+	// At is the moment just before the question was asked, on the clock of this
+	// process. What the answer proves, it proves for this moment.
+	At time.Time
+	// Took is how long the answer took to come, or not to come.
+	Took time.Duration
+	// Failure is why there is no reading; nil when there is one.
+	Failure *Failure
+	Reading Reading
+}
+
+// Reading is what a probe read of one copy. What the probe could not learn it
+// leaves unknown: absent, not zero.
+type Reading struct {
+	Role Role
+	// System identifies the history that the copy holds: a PostgreSQL system
+	// identifier, a Redis replication id.
+	System string
+	// Timeline tells the branches of one history apart, where there are any.
+	Timeline string
+	// Server identifies the running server, to notice that two copies are one.
+	Server string
+
+	// Written is how far the history went when a primary was looked at.
+	Written Maybe[Position]
+	// Received is how much of the history a replica holds safely, and Replayed
+	// how much of it has been applied.
+	Received Maybe[Position]
+	Replayed Maybe[Position]
+	// Acknowledged is what the source of a replication says that its receivers
+	// hold safely, by the name of the receiver.
+	Acknowledged map[string]Position
+	// Receiver is the name under which the source knows this copy.
+	Receiver string
+
+	// Points are moments whose data the copy is proven to hold and to have applied.
+	Points []Point
+	// WindowStart is the earliest moment that the copy can go back to.
+	WindowStart Maybe[time.Time]
+
+	Connected Maybe[bool]
+	// LastMessage is when the copy last heard from its source, on the clock of
+	// this process.
+	LastMessage Maybe[time.Time]
+	// ClockOffset is the clock of the server minus ours, read at the middle of
+	// the round trip; it is wrong by up to ClockError.
+	ClockOffset Maybe[time.Duration]
+	ClockError  time.Duration
+
+	// Measures are further numbers of this technology; absent is unknown.
+	Measures map[Measure]float64
+	// Checks are the statements that the probe made about the copy. It leaves
+	// Subject empty.
+	Checks []Check
+}
+
+// Role is what a server says it is.
+type Role string
+
+// The roles. The zero value is unknown.
+const (
+	RoleUnknown Role = ""
+	RolePrimary Role = "primary"
+	RoleReplica Role = "replica"
+)
+
+// Position is an offset in the history of a datastore, in bytes: a PostgreSQL
+// LSN, a Redis replication offset. Positions compare only within one System
+// and Timeline.
+type Position uint64
+
+// Point is a moment whose data a copy is proven to hold.
+type Point struct {
+	At    time.Time
+	Basis Basis
+	// SourceClock says that At was read from the clock of the primary, not ours.
+	SourceClock bool
+}
+
+// Basis is what a recovery point rests on.
+type Basis string
+
+// The bases of a recovery point.
+const (
+	BasisLive      Basis = "live"      // the primary itself, seen taking writes
+	BasisPosition  Basis = "position"  // holds all that the primary had written by then
+	BasisHeartbeat Basis = "heartbeat" // a row written then has arrived
+	BasisCommit    Basis = "commit"    // the newest transaction that has arrived
+	BasisLink      Basis = "link"      // when the link broke: all before it had arrived
+)
+
+// Measure is a number that some technologies have to tell and others do not.
+type Measure string
+
+// The measures. Units are in the names, base units as in Prometheus.
+const (
+	TimelineNumber    Measure = "timeline"
+	SlotRetainedBytes Measure = "slot_retained_bytes" // of the slot that retains the most
+	SlotHeadroomBytes Measure = "slot_headroom_bytes" // of the slot nearest to being lost
+	FullResyncs       Measure = "full_resyncs"        // since the server started
+	SnapshotSeconds   Measure = "snapshot_timestamp_seconds"
+	ApplyDelaySeconds Measure = "apply_delay_seconds" // the delay that the server itself is set to
+)
+
+// Class is the closed set of reasons for which a look can fail.
+type Class string
+
+// The classes of failure.
+const (
+	Refused     Class = "refused"     // nobody listens there
+	Unreachable Class = "unreachable" // no route, reset, or the name does not resolve
+	TLS         Class = "tls"         // no trust: certificate, name or protocol
+	Denied      Class = "denied"      // it knows us and says no: password, role, ACL
+	NotFound    Class = "not_found"   // the server is there, what we ask about is not
+	Timeout     Class = "timeout"     // no answer within the time allowed
+	Throttled   Class = "throttled"   // asked too often
+	Malformed   Class = "malformed"   // an answer that makes no sense
+	Internal    Class = "internal"    // a fault of our own
+)
+
+// Classes lists every class of failure.
+func Classes() []Class {
+	return []Class{Refused, Unreachable, TLS, Denied, NotFound, Timeout, Throttled, Malformed, Internal}
+}
+
+// Failure is a look that gave no reading.
+type Failure struct {
+	Class Class
+	// Err says what failed, on what, and what to do.
+	Err error
+}
+
+// Error gives the reason for people.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap gives the cause.
+func (f *Failure) Unwrap() error { return f.Err }

@@ -1,0 +1,152 @@
+package readiness
+
+import (
+	"strconv"
+	"time"
+)
+
+// Report is the verdict on a system at one moment. Metrics, pages, commands and
+// triggers all read the same one, so that they cannot disagree. It is not
+// changed once it is made.
+type Report struct {
+	At             time.Time         `json:"at"`
+	System         string            `json:"system"`
+	PrimaryRegion  string            `json:"primary_region"`
+	StandbyRegion  string            `json:"standby_region"`
+	InstanceRegion string            `json:"instance_region"`
+	MTTR           Maybe[Seconds]    `json:"mttr_objective_seconds"`
+	Ready          bool              `json:"ready"`
+	Scenarios      []ScenarioReport  `json:"scenarios"`
+	Datastores     []DatastoreReport `json:"datastores"`
+}
+
+// Checks lists every check, datastore by datastore.
+func (r *Report) Checks() []Check {
+	var all []Check
+	for _, d := range r.Datastores {
+		all = append(all, d.Checks...)
+		for _, c := range d.Copies {
+			all = append(all, c.Checks...)
+		}
+	}
+	return all
+}
+
+// ScenarioReport tells whether the data would come through a disaster.
+//
+// The recovery time is promised (RTO) but not judged here: nothing that is
+// looked at so far measures it.
+type ScenarioReport struct {
+	Scenario Scenario       `json:"scenario"`
+	RTO      Maybe[Seconds] `json:"rto_objective_seconds"`
+	// Status is Pass when each datastore has a copy that survives, is within its
+	// RPO and is sound.
+	Status Status `json:"status"`
+	// Because names, when it is not ready, each datastore that is in the way and why.
+	Because []string `json:"because,omitempty"`
+}
+
+// DatastoreReport is the verdict on one datastore.
+type DatastoreReport struct {
+	Name     string       `json:"datastore"`
+	Coverage []Coverage   `json:"coverage"`
+	Copies   []CopyReport `json:"copies"`
+	// Checks are those on the datastore as a whole.
+	Checks []Check `json:"checks"`
+}
+
+// Coverage is how well a datastore is covered in a scenario that has an RPO.
+type Coverage struct {
+	Scenario Scenario `json:"scenario"`
+	RPO      Seconds  `json:"rpo_objective_seconds"`
+	// Exposure is how much data, in time, would be lost now; unknown is without bound.
+	Exposure  Maybe[Seconds] `json:"rpo_exposure_seconds"`
+	Compliant bool           `json:"rpo_compliant"`
+	// Copy is the one with the newest recovery point among those that survive.
+	Copy string `json:"copy,omitempty"`
+	// Ready is Pass when a copy that survives is within the RPO and sound.
+	Ready Status `json:"ready"`
+	// Because says why it is not.
+	Because string `json:"because,omitempty"`
+}
+
+// CopyReport is what is known of one copy.
+type CopyReport struct {
+	ID       CopyID     `json:"-"`
+	Name     string     `json:"copy"`
+	Kind     CopyKind   `json:"kind"`
+	Region   string     `json:"copy_region"`
+	Survives []Scenario `json:"survives"`
+
+	RecoveryPoint Maybe[time.Time] `json:"recovery_point"`
+	Basis         Basis            `json:"basis,omitempty"`
+	WindowStart   Maybe[time.Time] `json:"recovery_window_start"`
+
+	// The lags are as of the last look, and unknown when it failed.
+	ReceivedLag      Maybe[Seconds] `json:"received_lag_seconds"`
+	ReplayLag        Maybe[Seconds] `json:"replay_lag_seconds"`
+	ReceivedLagBytes Maybe[float64] `json:"received_lag_bytes"`
+	ReplayLagBytes   Maybe[float64] `json:"replay_lag_bytes"`
+
+	Role        Role                `json:"role,omitempty"`
+	Connected   Maybe[bool]         `json:"connected"`
+	LastMessage Maybe[time.Time]    `json:"last_message"`
+	ClockOffset Maybe[Seconds]      `json:"clock_offset_seconds"`
+	Measures    map[Measure]float64 `json:"measures,omitempty"`
+
+	Probe  ProbeReport `json:"probe"`
+	Checks []Check     `json:"checks"`
+	// Status is the worst of the checks.
+	Status Status `json:"status"`
+}
+
+// ProbeReport is how the looking itself went.
+type ProbeReport struct {
+	Kind         string           `json:"kind"`
+	Success      bool             `json:"success"`
+	LastLook     Maybe[time.Time] `json:"last_look"`
+	LastSuccess  Maybe[time.Time] `json:"last_success"`
+	LastDuration Maybe[Seconds]   `json:"last_duration_seconds"`
+	Looks        uint64           `json:"looks"`
+	Failures     map[Class]uint64 `json:"failures,omitempty"`
+	// Class and Error are of the last look, when it failed.
+	Class Class  `json:"class,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// Seconds is a length of time, in the base unit of metrics.
+type Seconds float64
+
+// InSeconds converts a duration.
+func InSeconds(d time.Duration) Seconds { return Seconds(d.Seconds()) }
+
+// Duration converts back.
+func (s Seconds) Duration() time.Duration { return time.Duration(float64(s) * float64(time.Second)) }
+
+// String gives the length for people, to about two digits that matter: 850ms, 12.3s, 4m05s, 3h20m, 2d4h.
+func (s Seconds) String() string {
+	d := s.Duration()
+	switch {
+	case d < 0:
+		return "-" + Seconds(-s).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return strconv.FormatFloat(float64(s), 'f', 1, 64) + "s"
+	case d < time.Hour:
+		return two(d, time.Minute, "m", time.Second, "s")
+	case d < 24*time.Hour:
+		return two(d, time.Hour, "h", time.Minute, "m")
+	default:
+		return two(d, 24*time.Hour, "d", time.Hour, "h")
+	}
+}
+
+func two(d, big time.Duration, bigUnit string, small time.Duration, smallUnit string) string {
+	whole, rest := d/big, d%big/small
+	digits := strconv.Itoa(int(rest))
+	if rest < 10 && smallUnit != "h" {
+		digits = "0" + digits
+	}
+	return strconv.Itoa(int(whole)) + bigUnit + digits + smallUnit
+}

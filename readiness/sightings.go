@@ -1,0 +1,221 @@
+package readiness
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Sightings is what has been seen of one datastore, and what that proves. It is
+// not safe for concurrent use; the values that Seen returns are not changed
+// afterwards and may be shared.
+type Sightings struct {
+	datastore   Datastore
+	track       track
+	sourceClock Maybe[time.Duration]
+	acks        map[string]Position
+	seen        map[string]*Seen
+}
+
+// Seen is what is known of one copy from all looks at it so far.
+type Seen struct {
+	// Latest is the newest look, successful or not.
+	Latest Observation
+	// Good is the newest look that gave a reading; At is zero when none did.
+	Good Observation
+	// Held is the newest look at which the copy was what it is meant to be. What
+	// is proven of the copy was proven then.
+	Held Observation
+	// Received is the recovery point: the newest moment whose data the copy holds.
+	Received Maybe[Point]
+	// Replayed is the newest moment whose data the copy has applied.
+	Replayed Maybe[Point]
+	// Ahead is by how much a proven moment lay in the future of the look.
+	Ahead time.Duration
+	// Looks counts the looks, Failures those that gave no reading, by class.
+	Looks    uint64
+	Failures map[Class]uint64
+}
+
+// NewSightings starts with nothing seen.
+func NewSightings(d Datastore) *Sightings {
+	return &Sightings{datastore: d, seen: make(map[string]*Seen, len(d.Copies))}
+}
+
+// Seen returns what is known of a copy; nil when it was never looked at.
+func (s *Sightings) Seen(copyName string) *Seen { return s.seen[copyName] }
+
+// Observe takes in one look at one copy of the datastore.
+func (s *Sightings) Observe(c Copy, o Observation) {
+	next := Seen{}
+	if prev := s.seen[c.Name]; prev != nil {
+		next = *prev
+	}
+	next.Latest = o
+	next.Looks++
+	if o.Failure != nil {
+		next.Failures = maps.Clone(next.Failures)
+		if next.Failures == nil {
+			next.Failures = make(map[Class]uint64, 1)
+		}
+		next.Failures[o.Failure.Class]++
+		s.seen[c.Name] = &next
+		return
+	}
+	next.Good = o
+	s.seen[c.Name] = &next
+	if !c.isItself(o.Reading) {
+		return
+	}
+	before := next.Held
+	next.Held = o
+	switch c.Kind {
+	case Primary:
+		s.sawPrimary(o)
+		next.Received = Known(Point{At: o.At, Basis: BasisLive})
+		next.Replayed = next.Received
+	case Replica:
+		s.prove(&next, before, c)
+	default:
+		next.Received, next.Ahead = s.newest(o)
+		next.Replayed = next.Received
+	}
+}
+
+// isItself reports whether the server is what the file says it is; only then
+// does what it says prove anything about the copy. A promoted replica has left
+// the history of its primary.
+func (c Copy) isItself(r Reading) bool {
+	switch {
+	case c.Kind == Primary:
+		return r.Role == RolePrimary
+	case c.Kind == Replica && !c.Logical:
+		return r.Role == RoleReplica
+	default:
+		return true
+	}
+}
+
+// sawPrimary extends the track and lets what is known of the replicas gain by it.
+func (s *Sightings) sawPrimary(o Observation) {
+	s.acks = o.Reading.Acknowledged
+	if o.Reading.ClockOffset.IsKnown() {
+		s.sourceClock = o.Reading.ClockOffset
+	}
+	if written, ok := o.Reading.Written.Get(); ok {
+		s.track.add(o.At, o.Reading, written)
+	}
+	for _, c := range s.datastore.Copies {
+		seen := s.seen[c.Name]
+		if c.Kind != Replica || seen == nil || seen.Held.At.IsZero() {
+			continue
+		}
+		next := *seen
+		s.prove(&next, next.Held, c)
+		s.seen[c.Name] = &next
+	}
+}
+
+// prove derives what the newest look at a replica shows that it holds. What an
+// earlier look proved stays proven while the copy has not lost anything since.
+func (s *Sightings) prove(seen *Seen, before Observation, c Copy) {
+	r := seen.Held.Reading
+	applied, ahead := s.newest(seen.Held)
+	received := later(applied, s.covered(seen.Held, r.Received))
+	if c.Logical {
+		received = later(received, s.acknowledged(seen.Held))
+	}
+	replayed := later(applied, s.covered(seen.Held, r.Replayed))
+	if continues(before.Reading, r) {
+		received = later(received, seen.Received)
+		replayed = later(replayed, seen.Replayed)
+	}
+	seen.Received, seen.Replayed, seen.Ahead = received, replayed, ahead
+}
+
+// newest gives the latest of the moments that a look proves, on our clock, and
+// by how much it lay in the future of the look. Nobody can hold data of a
+// moment that has not come, so such a moment counts as that of the look.
+func (s *Sightings) newest(o Observation) (best Maybe[Point], ahead time.Duration) {
+	for _, p := range o.Reading.Points {
+		if offset, ok := s.sourceClock.Get(); ok && p.SourceClock {
+			p.At, p.SourceClock = p.At.Add(-offset), false
+		}
+		if p.At.After(o.At) {
+			ahead = max(ahead, p.At.Sub(o.At))
+			p.At = o.At
+		}
+		best = later(best, Known(p))
+	}
+	return best, ahead
+}
+
+func (s *Sightings) covered(o Observation, position Maybe[Position]) Maybe[Point] {
+	p, ok := position.Get()
+	if !ok {
+		return Maybe[Point]{}
+	}
+	at, ok := s.track.covers(o.Reading, p)
+	if !ok {
+		return Maybe[Point]{}
+	}
+	if at.After(o.At) { // the primary wrote nothing between the two looks
+		at = o.At
+	}
+	return Known(Point{At: at, Basis: BasisPosition})
+}
+
+// acknowledged is what the source says that a logical replica has confirmed. It
+// is in the track's own history, whatever the identity of the replica.
+func (s *Sightings) acknowledged(o Observation) Maybe[Point] {
+	position, ok := s.acks[o.Reading.Receiver]
+	if !ok || o.Reading.Receiver == "" {
+		return Maybe[Point]{}
+	}
+	at, ok := s.track.covers(Reading{System: s.track.system, Timeline: s.track.timeline}, position)
+	if !ok {
+		return Maybe[Point]{}
+	}
+	if at.After(o.At) {
+		at = o.At
+	}
+	return Known(Point{At: at, Basis: BasisPosition})
+}
+
+// continues reports whether the copy still holds all that it held before.
+func continues(before, now Reading) bool {
+	if before.System != now.System || before.Timeline != now.Timeline {
+		return false
+	}
+	was, wasKnown := before.Received.Get()
+	is, isKnown := now.Received.Get()
+	if wasKnown && isKnown {
+		return is >= was
+	}
+	return !wasKnown && before.Server == now.Server
+}
+
+func later(a, b Maybe[Point]) Maybe[Point] {
+	pa, oka := a.Get()
+	pb, okb := b.Get()
+	if !oka || (okb && pb.At.After(pa.At)) {
+		return b
+	}
+	return a
+}
+
+// Inherit takes over what an earlier record of the same datastore holds on the
+// named copies, and how far the primary had gone if it is one of them.
+func (s *Sightings) Inherit(from *Sightings, copies []string) {
+	for _, name := range copies {
+		if seen := from.seen[name]; seen != nil {
+			s.seen[name] = seen
+		}
+	}
+	for _, c := range s.datastore.Copies {
+		if c.Kind == Primary && s.seen[c.Name] != nil {
+			s.track, s.sourceClock, s.acks = from.track, from.sourceClock, from.acks
+			s.track.samples = slices.Clone(from.track.samples)
+		}
+	}
+}

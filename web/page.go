@@ -1,0 +1,70 @@
+package web
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"time"
+
+	"github.com/drwatch/drwatch/readiness"
+)
+
+//go:embed page.html
+var pageText string
+
+// view is what the page shows, which is the report and nothing else.
+type view struct {
+	*readiness.Report
+	Version string
+}
+
+func parsePage() (*template.Template, error) {
+	page, err := template.New("page").Funcs(template.FuncMap{"clock": clock, "length": length, "word": word}).Parse(pageText)
+	if err != nil {
+		return nil, fmt.Errorf("parse the page: %w", err)
+	}
+	return page, nil
+}
+
+// Age tells how long before the report a moment was.
+func (v view) Age(at readiness.Maybe[time.Time]) string {
+	moment, known := at.Get()
+	if !known {
+		return "unknown"
+	}
+	return readiness.InSeconds(max(0, v.At.Sub(moment))).String() + " ago"
+}
+
+func clock(at readiness.Maybe[time.Time]) string {
+	moment, known := at.Get()
+	if !known {
+		return "unknown"
+	}
+	return moment.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+func length(v readiness.Maybe[readiness.Seconds]) string {
+	s, known := v.Get()
+	if !known {
+		return "unknown"
+	}
+	return s.String()
+}
+
+func word(ready bool) string {
+	if ready {
+		return "pass"
+	}
+	return "fail"
+}
+
+// Open gives the checks that a person should read first: those that do not pass.
+func (v view) Open() []readiness.Check {
+	var checks []readiness.Check
+	for _, c := range v.Checks() {
+		if c.Status != readiness.Pass {
+			checks = append(checks, c)
+		}
+	}
+	return checks
+}
