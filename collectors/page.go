@@ -37,11 +37,12 @@ func newPage() *page {
 // pair gives the one label pair with that name and value.
 func (p *page) pair(name, value string) *dto.LabelPair {
 	key := [2]string{name, value}
-	pair := p.pairs[key]
-	if pair == nil {
-		pair = &dto.LabelPair{Name: &key[0], Value: &key[1]}
-		p.pairs[key] = pair
+	if pair := p.pairs[key]; pair != nil {
+		return pair
 	}
+	kept := key // only a new one moves to the heap
+	pair := &dto.LabelPair{Name: &kept[0], Value: &kept[1]}
+	p.pairs[key] = pair
 	return pair
 }
 

@@ -105,8 +105,10 @@ func (p *page) addProbe(c *readiness.CopyReport) {
 	p.moment(probeLastSuccess, c.Probe.LastSuccess, probe)
 	p.seconds(probeLastDuration, c.Probe.LastDuration, probe)
 	p.value(probeAttempts, float64(c.Probe.Looks), probe)
-	for class, failures := range c.Probe.Failures {
-		p.value(probeFailures, float64(failures), p.pair("class", string(class)), probe)
+	for _, class := range readiness.Classes() {
+		if failures := c.Probe.Failures[class]; failures > 0 {
+			p.value(probeFailures, float64(failures), p.pair("class", string(class)), probe)
+		}
 	}
 }
 
