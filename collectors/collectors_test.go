@@ -126,7 +126,7 @@ func TestCatalogue_IsThePage(t *testing.T) {
 		require.NotContains(t, entries, m.Name, "listed twice")
 		require.True(t, slices.IsSorted(m.Labels), "%s: labels in alphabetical order", m.Name)
 		entries[m.Name] = m
-		require.True(t, families[m.Name] != nil, "%s is in the catalogue and not on the page", m.Name)
+		require.NotNil(t, families[m.Name], "%s is in the catalogue and not on the page", m.Name)
 	}
 	for name, family := range families {
 		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "promhttp_") {

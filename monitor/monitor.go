@@ -74,8 +74,7 @@ type Monitor struct {
 	picture atomic.Pointer[picture]
 
 	mu       sync.Mutex // protects what follows
-	running  context.Context
-	stop     context.CancelFunc
+	running  bool
 	watchers map[readiness.CopyID]*watcher
 }
 
@@ -222,14 +221,14 @@ func (p *picture) seen(id readiness.CopyID) *readiness.Seen {
 	return s.seen(id.Copy)
 }
 
-// Start begins to look. It may be called once.
+// Start begins to look.
 func (m *Monitor) Start() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.running != nil {
+	if m.running {
 		return
 	}
-	m.running, m.stop = context.WithCancel(context.Background())
+	m.running = true
 	for _, t := range m.picture.Load().targets {
 		m.watchLocked(t)
 	}
@@ -239,10 +238,10 @@ func (m *Monitor) Start() {
 func (m *Monitor) Stop() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.running == nil {
-		return
+	m.running = false
+	for _, w := range m.watchers {
+		w.cancel()
 	}
-	m.stop()
 	for _, w := range m.watchers {
 		w.wait()
 	}
@@ -275,7 +274,7 @@ func (m *Monitor) Reload(system readiness.System, targets []Target) {
 	for _, w := range gone {
 		w.wait()
 	}
-	if m.running == nil || m.running.Err() != nil {
+	if !m.running {
 		return
 	}
 	for _, t := range next.targets {

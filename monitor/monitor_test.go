@@ -154,9 +154,7 @@ func TestMonitor_PanicIsAFailedLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var looks atomic.Int64
 		system, targets := watched(t, "@every 15s", func(context.Context) (readiness.Reading, error) {
-			var nothing map[string]int
-			nothing["x"] = 1
-			return readiness.Reading{}, nil
+			panic("index out of range")
 		}, good(&looks))
 		m := New(Options{System: system, Targets: targets})
 		m.Start()

@@ -38,7 +38,7 @@ type watcher struct {
 }
 
 func (m *Monitor) watchLocked(t *target) {
-	ctx, cancel := context.WithCancel(m.running)
+	ctx, cancel := context.WithCancel(context.Background())
 	w := &watcher{cancel: cancel, done: make(chan struct{})}
 	w.target.Store(t)
 	m.watchers[t.ID] = w

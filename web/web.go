@@ -57,7 +57,8 @@ func New(o Options) (http.Handler, error) {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return mux, nil
+	// A page elsewhere must not make a person's browser reload us.
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
 type server struct {
