@@ -59,6 +59,8 @@ func TestSurvives(t *testing.T) {
 		"backup that cannot be rewritten": {Copy{Kind: Backup, Region: "central", Immutable: true}, all},
 		"PITR in another account":         {Copy{Kind: PITR, Region: "central", Account: other}, all},
 		"PITR in the same account":        {Copy{Kind: PITR, Region: "central", Account: account}, all[:4]},
+		"live replica in another account": {Copy{Kind: Replica, Region: "central", Account: other}, all[:3]},
+		"delayed one in another account":  {Copy{Kind: Replica, Region: "central", Account: other, Delay: time.Hour}, all},
 		"a copy in no region":             {Copy{Kind: Snapshot}, []Scenario{ServiceFailure, DatabaseFailure, DataCorruption}},
 		"immutable primary":               {Copy{Kind: Primary, Region: "central", Immutable: true}, all[:1]},
 		"the file knows better": {
@@ -209,6 +211,16 @@ func TestEvaluate_Verdicts(t *testing.T) {
 	}
 }
 
+// A commit that arrives while a slow look is under way is no sign of a wrong clock.
+func TestEvaluate_CommitDuringASlowLook(t *testing.T) {
+	d := pair()
+	s := NewSightings(d)
+	s.Observe(d.Copies[1], Observation{At: at(0), Took: time.Second, Reading: replicaAt(100, 100).committed(0.9)})
+	r := evaluate(s, 1)
+	require.Equal(t, Pass, r.check(t, "db/replica", CheckClock).Status)
+	require.Equal(t, Known(Seconds(1)), r.coverage(t, RegionFailure).Exposure, "it counts as the moment of looking")
+}
+
 // A process that was paused, or whose scheduler is stuck, must not present what
 // it saw before as what there is.
 func TestEvaluate_OldLooksAreUnknown(t *testing.T) {
@@ -271,6 +283,16 @@ func TestEvaluate_WindowOfADelayedReplica(t *testing.T) {
 	require.Equal(t, Known(Seconds(0)), r.coverage(t, DataCorruption).Exposure)
 }
 
+// A copy that cannot be seen is one thing to do, not nine.
+func TestReport_FindingsTellEachReasonOnce(t *testing.T) {
+	findings := evaluate(watch(pair(), append(healthy(), failed(15, "replica"))...), 15).Findings()
+	require.Len(t, findings, 2)
+	require.Equal(t, CheckSplitBrain, findings[0].Name)
+	require.Equal(t, CheckLook, findings[1].Name)
+	require.Equal(t, pair().Copies[1].Checks, findings[1].Also)
+	require.Empty(t, evaluate(watch(pair(), healthy()...), 1).Findings())
+}
+
 // What machines read keeps unknown apart from zero.
 func TestReport_JSON(t *testing.T) {
 	body, err := json.Marshal(evaluate(watch(pair()), 0))
@@ -284,7 +306,7 @@ func TestReport_JSON(t *testing.T) {
 
 func TestSeconds_String(t *testing.T) {
 	for want, s := range map[string]Seconds{
-		"0s": 0, "4ms": .004, "850ms": .85, "12.3s": 12.34, "1m00s": 60, "4m05s": 245, "3h20m": 12000, "2d4h": 187200, "-1.5s": -1.5,
+		"0s": 0, "4ms": .004, "850ms": .85, "12.3s": 12.34, "1m": 60, "4m05s": 245, "3h20m": 12000, "4h": 14400, "1h05m": 3900, "1d": 86400, "2d4h": 187200, "-1.5s": -1.5,
 	} {
 		require.Equal(t, want, s.String())
 	}

@@ -129,6 +129,10 @@ func (j judgement) source() (*Seen, bool) {
 	return nil, false
 }
 
+// unseen is the evidence of everything that is unknown because the copy cannot
+// be looked at; the check look says why.
+const unseen = "cannot be seen"
+
 // copyChecks answers every check that is made on the copy, in the order in
 // which the copy lists them.
 func (j judgement) copyChecks(i int) []Check {
@@ -142,7 +146,7 @@ func (j judgement) copyChecks(i int) []Check {
 		case name == CheckLook:
 			check = look
 		case look.Status == Unknown:
-			check = Check{Evidence: "not seen: " + look.Evidence, Remedy: look.Remedy}
+			check = Check{Evidence: unseen, Remedy: "see the check look"}
 		default:
 			check = j.answer(name, c, seen)
 		}

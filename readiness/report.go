@@ -32,6 +32,27 @@ func (r *Report) Checks() []Check {
 	return all
 }
 
+// Finding is a check that does not pass.
+type Finding struct {
+	Check
+	// Also are further checks on the same subject that are unknown for the same
+	// reason: it cannot be seen.
+	Also []string
+}
+
+// Findings lists the checks that do not pass, each reason once.
+func (r *Report) Findings() []Finding {
+	var all []Finding
+	for _, c := range r.Checks() {
+		if last := len(all) - 1; c.Evidence == unseen && last >= 0 && all[last].Subject == c.Subject {
+			all[last].Also = append(all[last].Also, c.Name)
+		} else if c.Status != Pass {
+			all = append(all, Finding{Check: c})
+		}
+	}
+	return all
+}
+
 // ScenarioReport tells whether the data would come through a disaster.
 //
 // The recovery time is promised (RTO) but not judged here: nothing that is
@@ -143,10 +164,13 @@ func (s Seconds) String() string {
 }
 
 func two(d, big time.Duration, bigUnit string, small time.Duration, smallUnit string) string {
-	whole, rest := d/big, d%big/small
-	digits := strconv.Itoa(int(rest))
-	if rest < 10 && smallUnit != "h" {
-		digits = "0" + digits
+	whole, rest := strconv.Itoa(int(d/big))+bigUnit, int(d%big/small)
+	switch {
+	case rest == 0:
+		return whole
+	case rest < 10 && smallUnit != "h":
+		return whole + "0" + strconv.Itoa(rest) + smallUnit
+	default:
+		return whole + strconv.Itoa(rest) + smallUnit
 	}
-	return strconv.Itoa(int(whole)) + bigUnit + digits + smallUnit
 }

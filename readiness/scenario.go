@@ -50,7 +50,8 @@ func (s System) Survives(d Datastore, c Copy, scenario Scenario) bool {
 	case DataCorruption:
 		return c.canGoBack()
 	case SecurityBreach:
-		return c.Kind != Primary && (c.Immutable || d.otherAccount(c))
+		// A live replica obeys whoever writes to its primary, in whatever account it is.
+		return c.canGoBack() && (c.Immutable || d.otherAccount(c))
 	default:
 		return false
 	}

@@ -10,9 +10,10 @@ import (
 // not safe for concurrent use; the values that Seen returns are not changed
 // afterwards and may be shared.
 type Sightings struct {
-	datastore   Datastore
-	track       track
-	sourceClock Maybe[time.Duration]
+	datastore Datastore
+	track     track
+	// sourceAhead is by how much, at most, the clock of the primary is ahead of ours.
+	sourceAhead Maybe[time.Duration]
 	acks        map[string]Position
 	seen        map[string]*Seen
 }
@@ -99,8 +100,8 @@ func (c Copy) isItself(r Reading) bool {
 // sawPrimary extends the track and lets what is known of the replicas gain by it.
 func (s *Sightings) sawPrimary(o Observation) {
 	s.acks = o.Reading.Acknowledged
-	if o.Reading.ClockOffset.IsKnown() {
-		s.sourceClock = o.Reading.ClockOffset
+	if offset, ok := o.Reading.ClockOffset.Get(); ok {
+		s.sourceAhead = Known(offset + o.Reading.ClockError)
 	}
 	if written, ok := o.Reading.Written.Get(); ok {
 		s.track.add(o.At, o.Reading, written)
@@ -134,15 +135,17 @@ func (s *Sightings) prove(seen *Seen, before Observation, c Copy) {
 }
 
 // newest gives the latest of the moments that a look proves, on our clock, and
-// by how much it lay in the future of the look. Nobody can hold data of a
-// moment that has not come, so such a moment counts as that of the look.
+// by how much it lay after the end of the look. Nobody can hold data of a moment
+// that has not come, so such a moment counts as that of the look; so does one
+// that came while the look was under way, which is in good order. A moment on
+// the clock of the primary is taken for the earliest that it can be on ours.
 func (s *Sightings) newest(o Observation) (best Maybe[Point], ahead time.Duration) {
 	for _, p := range o.Reading.Points {
-		if offset, ok := s.sourceClock.Get(); ok && p.SourceClock {
-			p.At, p.SourceClock = p.At.Add(-offset), false
+		if ahead, ok := s.sourceAhead.Get(); ok && p.SourceClock {
+			p.At, p.SourceClock = p.At.Add(-ahead), false
 		}
 		if p.At.After(o.At) {
-			ahead = max(ahead, p.At.Sub(o.At))
+			ahead = max(ahead, p.At.Sub(o.At)-o.Took)
 			p.At = o.At
 		}
 		best = later(best, Known(p))
@@ -214,7 +217,7 @@ func (s *Sightings) Inherit(from *Sightings, copies []string) {
 	}
 	for _, c := range s.datastore.Copies {
 		if c.Kind == Primary && s.seen[c.Name] != nil {
-			s.track, s.sourceClock, s.acks = from.track, from.sourceClock, from.acks
+			s.track, s.sourceAhead, s.acks = from.track, from.sourceAhead, from.acks
 			s.track.samples = slices.Clone(from.track.samples)
 		}
 	}

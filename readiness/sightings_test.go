@@ -147,6 +147,13 @@ func TestSightings_RecoveryPointOfAReplica(t *testing.T) {
 			},
 			5, 5,
 		},
+		"the clock of the primary is only known within two seconds: the earliest moment counts": {
+			[]step{
+				looked(0, "primary", Reading{Role: RolePrimary, System: "7", Timeline: "1", ClockOffset: Known(time.Duration(0)), ClockError: 2 * time.Second}),
+				looked(10, "replica", replicaAt(100, 100).committed(9)),
+			},
+			7, 7,
+		},
 		"a heartbeat is on our clock whatever that of the primary": {
 			[]step{
 				looked(0, "primary", Reading{Role: RolePrimary, System: "7", Timeline: "1", ClockOffset: Known(10 * time.Minute)}),

@@ -1,0 +1,233 @@
+// Package app wires the rooms of drwatch together: configuration, probes,
+// monitor, metrics and web. It alone knows every concrete type. What can fail at
+// the start fails in New, before anything runs; what was made is taken down in
+// reverse.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/drwatch/drwatch/collectors"
+	"github.com/drwatch/drwatch/config"
+	"github.com/drwatch/drwatch/monitor"
+	"github.com/drwatch/drwatch/readiness"
+	"github.com/drwatch/drwatch/web"
+)
+
+// Options say what to run.
+type Options struct {
+	// Load reads the configuration, at the start and at each reload.
+	Load func() (*config.Config, error)
+	// Listen is where to serve HTTP, host:port; port 0 takes any.
+	Listen string
+	// WebConfigFile switches TLS and authentication on, in the format of the
+	// Prometheus exporter toolkit; empty means neither.
+	WebConfigFile string
+	// Lifecycle allows to reload over HTTP.
+	Lifecycle bool
+	// Pprof serves profiles of the process.
+	Pprof  bool
+	Build  collectors.Build
+	Logger *slog.Logger
+}
+
+// App is drwatch as a daemon.
+type App struct {
+	options  Options
+	log      *slog.Logger
+	own      *collectors.Own
+	monitor  *monitor.Monitor
+	listener net.Listener
+	server   *http.Server
+
+	reloading sync.Mutex // one reload at a time
+	teardowns []teardown
+}
+
+// teardown ends one thing that was made, within ctx.
+type teardown struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// New makes everything and binds the address, and looks at nothing yet.
+func New(o Options) (_ *App, err error) {
+	a := &App{options: o, log: o.Logger, own: collectors.NewOwn(o.Build)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.stop(context.Background()))
+		}
+	}()
+	cfg, err := o.Load()
+	if err != nil {
+		return nil, err
+	}
+	probes, err := targets(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := toolkit.Validate(o.WebConfigFile); err != nil {
+		return nil, fmt.Errorf("read the web configuration %s: %w", o.WebConfigFile, err)
+	}
+	a.listener, err = net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for HTTP (choose another address with --web.listen-address): %w", err)
+	}
+	a.onStop("listener", func(context.Context) error { return closed(a.listener.Close()) })
+	a.monitor = monitor.New(monitor.Options{
+		System: cfg.System(), Targets: probes, Concurrency: cfg.Concurrency,
+		Recorder: a.own, Logger: a.log.With("component", "monitor"),
+	})
+	a.onStop("monitor", func(context.Context) error { a.monitor.Stop(); return nil })
+	handler, err := web.New(a.webOptions())
+	if err != nil {
+		return nil, err
+	}
+	a.server = &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+	}
+	a.onStop("web server", a.server.Shutdown)
+	a.own.ConfigLoaded(time.Now())
+	return a, nil
+}
+
+func (a *App) webOptions() web.Options {
+	o := web.Options{
+		Report:  a.monitor.Report,
+		Metrics: []prometheus.Gatherer{collectors.NewSystem(a.monitor.Report), a.own.Registry()},
+		Pprof:   a.options.Pprof,
+		Version: a.options.Build.Version,
+		Logger:  a.log.With("component", "web"),
+	}
+	if a.options.Lifecycle {
+		o.Reload = func(context.Context) error { return a.Reload() }
+	}
+	return o
+}
+
+// closed ignores that something was closed already: the HTTP server closes its
+// listener itself.
+func closed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (a *App) onStop(name string, run func(context.Context) error) {
+	a.teardowns = append(a.teardowns, teardown{name, run})
+}
+
+// Addr is where HTTP is served.
+func (a *App) Addr() net.Addr { return a.listener.Addr() }
+
+// Report gives the report of this moment.
+func (a *App) Report() *readiness.Report { return a.monitor.Report() }
+
+// stopTimeout bounds an orderly stop.
+const stopTimeout = 4 * time.Second
+
+// Run looks and serves until ctx ends or serving fails, reloads at each signal,
+// and stops in good order.
+func (a *App) Run(ctx context.Context, reload <-chan os.Signal) error {
+	served := make(chan error, 1)
+	a.monitor.Start()
+	go func() { served <- a.serve() }()
+	for {
+		select {
+		case <-reload:
+			if err := a.Reload(); err != nil {
+				a.log.Error("reload the configuration: refused, the old one stays in force", "error", err)
+			}
+		case err := <-served:
+			return errors.Join(err, a.stopInTime())
+		case <-ctx.Done():
+			err := a.stopInTime()
+			return errors.Join(err, <-served)
+		}
+	}
+}
+
+func (a *App) serve() error {
+	noSystemd := false
+	err := toolkit.Serve(a.listener, a.server, &toolkit.FlagConfig{
+		WebListenAddresses: &[]string{a.options.Listen}, WebSystemdSocket: &noSystemd, WebConfigFile: &a.options.WebConfigFile,
+	}, a.log.With("component", "web"))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve HTTP: %w", err)
+}
+
+func (a *App) stopInTime() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	return a.stop(ctx)
+}
+
+// stop takes down what was made, newest first.
+func (a *App) stop(ctx context.Context) error {
+	var errs []error
+	for _, t := range slices.Backward(a.teardowns) {
+		if err := t.run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop the %s: %w", t.name, err))
+		}
+	}
+	a.teardowns = nil
+	return errors.Join(errs...)
+}
+
+// Reload loads the configuration anew and puts it in force. When it is refused,
+// nothing has changed.
+func (a *App) Reload() error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	cfg, err := a.options.Load()
+	if err != nil {
+		a.own.ConfigRefused()
+		return err
+	}
+	probes, err := targets(cfg)
+	if err != nil {
+		a.own.ConfigRefused()
+		return err
+	}
+	a.monitor.Reload(cfg.System(), probes)
+	a.own.ConfigLoaded(time.Now())
+	a.log.Info("configuration loaded", "datastores", len(cfg.System().Datastores), "copies", len(probes))
+	return nil
+}
+
+// Check looks at everything once and reports on the scenarios, or on all of them
+// when none is named. progress may be nil.
+func Check(ctx context.Context, cfg *config.Config, scenarios []readiness.Scenario, log *slog.Logger, progress func(done, total int)) (*readiness.Report, error) {
+	probes, err := targets(cfg)
+	if err != nil {
+		return nil, err
+	}
+	system := cfg.System()
+	if len(scenarios) > 0 {
+		system.Scenarios = slices.DeleteFunc(slices.Clone(system.Scenarios), func(o readiness.ScenarioObjective) bool {
+			return !slices.Contains(scenarios, o.Scenario)
+		})
+	}
+	m := monitor.New(monitor.Options{System: system, Targets: probes, Concurrency: cfg.Concurrency, Logger: log})
+	m.LookOnce(ctx, progress)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("look at everything: %w", err)
+	}
+	return m.Report(), nil
+}

@@ -1,0 +1,446 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
+
+	"github.com/drwatch/drwatch/examples/festivals"
+	"github.com/drwatch/drwatch/lab"
+	"github.com/drwatch/drwatch/lab/labtest"
+	"github.com/drwatch/drwatch/probes/postgres"
+)
+
+const (
+	interval = time.Second // the shortest that @every knows
+	timeout  = 500 * time.Millisecond
+	// told is how soon after a fault the page must tell of it: two intervals, the
+	// timeout, and what a busy machine takes.
+	told = 2*interval + timeout + 2*time.Second
+	// healed is how soon after the end of a fault the page must be well again;
+	// PostgreSQL and Redis need some of it to link up.
+	healed = 20 * time.Second
+)
+
+// festivalsLab is the lab, watched by "drwatch serve" with the Festivals example.
+type festivalsLab struct {
+	*lab.Lab
+	url    string
+	file   string
+	writes *writeLog
+}
+
+func startFestivals(t *testing.T) *festivalsLab {
+	t.Helper()
+	l := labtest.Start(t, func(o *lab.Options) {
+		o.SetupSQL = []string{postgres.SetupSQL(postgres.SetupOptions{})}
+	})
+	for name, value := range labEnvironment(l.Endpoints()) {
+		t.Setenv(name, value)
+	}
+	t.Setenv("FESTIVALS_SCHEDULE", "@every 1s")
+	t.Setenv("FESTIVALS_TIMEOUT", timeout.String())
+	file := filepath.Join(t.TempDir(), "drwatch.yaml")
+	require.NoError(t, os.WriteFile(file, festivals.Config(), 0o600))
+	f := &festivalsLab{Lab: l, file: file, writes: watchWrites(t, l)}
+	f.url = startServe(t, file)
+	f.eventually(t, healed, "everything well at the start", f.well)
+	return f
+}
+
+// startServe runs "drwatch serve" until the test ends and gives its address.
+func startServe(t *testing.T, file string, flags ...string) string {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := free.Addr().String()
+	require.NoError(t, free.Close())
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, append([]string{"serve", "--config.file", file, "--web.listen-address", address, "--log.level", "warn"}, flags...), streams{out: t.Output(), err: t.Output()})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		require.Equal(t, exitOK, <-ended)
+	})
+	url := "http://" + address
+	require.Eventually(t, func() bool {
+		code, _ := get(url + "/-/healthy")
+		return code == http.StatusOK
+	}, 10*time.Second, 10*time.Millisecond)
+	return url
+}
+
+func get(url string) (code int, body string) {
+	response, err := http.Get(url)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(response.Body)
+	return response.StatusCode, string(text)
+}
+
+// page is one scrape.
+type page struct {
+	at       time.Time
+	took     time.Duration
+	families map[string]*dto.MetricFamily
+}
+
+func (f *festivalsLab) scrape(t *testing.T) page {
+	t.Helper()
+	at := time.Now()
+	code, body := get(f.url + "/metrics")
+	require.Equal(t, http.StatusOK, code, body)
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	require.NoError(t, err)
+	return page{at, time.Since(at), families}
+}
+
+// value gives a series by "name label=value label=value"; NaN when it is absent.
+func (p page) value(series string) float64 {
+	words := strings.Fields(series)
+	family := p.families[words[0]]
+	for _, m := range family.GetMetric() {
+		labels := make([]string, 0, len(m.Label))
+		for _, l := range m.Label {
+			labels = append(labels, l.GetName()+"="+l.GetValue())
+		}
+		if !slices.ContainsFunc(words[1:], func(w string) bool { return !slices.Contains(labels, w) }) {
+			if m.Counter != nil {
+				return m.Counter.GetValue()
+			}
+			return m.Gauge.GetValue()
+		}
+	}
+	return math.NaN()
+}
+
+func (p page) state(subject, check string) string {
+	for _, state := range []string{"pass", "warn", "fail", "unknown"} {
+		if p.value(fmt.Sprintf("dr_check_state subject=%s check=%s state=%s", subject, check, state)) == 1 {
+			return state
+		}
+	}
+	return "absent"
+}
+
+func recoveryPoint(store string) string {
+	return "dr_recovery_point_timestamp_seconds copy=replica datastore=" + store
+}
+
+func exposure(store string) string {
+	return "dr_rpo_exposure_seconds scenario=region-failure datastore=" + store
+}
+
+func (f *festivalsLab) eventually(t *testing.T, within time.Duration, what string, holds func(p page) error) page {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		p := f.scrape(t)
+		err := holds(p)
+		if err == nil {
+			return p
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s: %v", within, what, err)
+		}
+		time.Sleep(20 * time.Millisecond) // between two scrapes of the condition
+	}
+}
+
+// well holds when both datastores are covered in a region failure and no check
+// is in the way.
+func (f *festivalsLab) well(p page) error {
+	for _, store := range []string{"festivals-db", "festivals-redis"} {
+		if e := p.value(exposure(store)); !(e < told.Seconds()) {
+			return fmt.Errorf("exposure of %s is %v", store, e)
+		}
+	}
+	for _, m := range p.families["dr_check_state"].GetMetric() {
+		for _, l := range m.Label {
+			if bad := l.GetValue(); m.Gauge.GetValue() == 1 && l.GetName() == "state" && (bad == "fail" || bad == "unknown") {
+				return fmt.Errorf("check %v", m.Label)
+			}
+		}
+	}
+	if p.value("dr_ready scenario=region-failure") != 1 {
+		return fmt.Errorf("not ready for a region failure")
+	}
+	return nil
+}
+
+// writeLog knows when each write of the workload was acknowledged.
+type writeLog struct {
+	mu    sync.Mutex
+	acked map[lab.Store][]lab.Write
+}
+
+func watchWrites(t *testing.T, l *lab.Lab) *writeLog {
+	w := &writeLog{acked: make(map[lab.Store][]lab.Write)}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for tick := time.Tick(10 * time.Millisecond); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick:
+			}
+			for _, store := range []lab.Store{lab.Postgres, lab.Redis} {
+				w.note(store, l.LastWrite(store))
+			}
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return w
+}
+
+func (w *writeLog) note(store lab.Store, newest lab.Write) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.acked[store]
+	if len(known) == 0 || known[len(known)-1].Number != newest.Number {
+		w.acked[store] = append(known, newest)
+	}
+}
+
+// firstLost is when the first write was acknowledged that a copy which holds
+// everything up to number does not hold; zero when it holds all.
+func (w *writeLog) firstLost(store lab.Store, number int64) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, write := range w.acked[store] {
+		if write.Number > number {
+			return write.Acknowledged
+		}
+	}
+	return time.Time{}
+}
+
+// held asks the standby itself what the newest write is that it holds.
+func (f *festivalsLab) held(t *testing.T, store lab.Store) (number int64) {
+	t.Helper()
+	if store == lab.Redis {
+		client := f.RedisClient(lab.Standby)
+		defer client.Close()
+		number, err := client.Get(t.Context(), "festivals:bookings").Int64()
+		require.NoError(t, err)
+		return number
+	}
+	conn, err := f.ConnectPostgres(t.Context(), lab.Standby)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT max(id) FROM bookings").Scan(&number))
+	return number
+}
+
+// requireTrue holds the page against what the standby really has: no write that
+// was acknowledged before the recovery point may be missing there.
+func (f *festivalsLab) requireTrue(t *testing.T, store lab.Store, datastore string) {
+	t.Helper()
+	claimed := f.scrape(t).value(recoveryPoint(datastore))
+	lost := f.writes.firstLost(store, f.held(t, store))
+	if !lost.IsZero() {
+		require.LessOrEqual(t, claimed, float64(lost.UnixNano())/1e9+0.001,
+			"the page claims what the standby does not hold")
+	}
+}
+
+// check runs "drwatch check" and gives its exit code and what it printed.
+func (f *festivalsLab) check(t *testing.T, flags ...string) (int, string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), append([]string{"check", "--config.file", f.file, "--scenario", "region-failure"}, flags...), streams{out: &out, err: &errs})
+	return code, out.String() + errs.String()
+}
+
+// stands requires that the recovery point stays and that the exposure grows with
+// the clock.
+func (f *festivalsLab) stands(t *testing.T, datastore string) {
+	t.Helper()
+	before := f.scrape(t)
+	after := f.eventually(t, 3*interval, "some time passes", func(p page) error {
+		if p.at.Sub(before.at) < 1500*time.Millisecond {
+			return fmt.Errorf("not yet")
+		}
+		return nil
+	})
+	// A commit's moment is known to the accuracy to which the clock of the primary is.
+	require.InDelta(t, before.value(recoveryPoint(datastore)), after.value(recoveryPoint(datastore)), 0.05, "the recovery point stands")
+	require.InDelta(t, after.at.Sub(before.at).Seconds(), after.value(exposure(datastore))-before.value(exposure(datastore)), 0.5, "the exposure grows with the clock")
+}
+
+// What each fault must look like on the page, within two intervals, and how it
+// must be well again after it. A wrong row here is a wrong decision in the night
+// of the disaster.
+func TestFaults_ThePageTellsTheTruth(t *testing.T) {
+	f := startFestivals(t)
+	const db, cache = "festivals-db", "festivals-redis"
+	type want map[string]string // "subject check" -> states that tell the truth
+	for _, row := range []struct {
+		fault     lab.Fault
+		store     lab.Store
+		datastore string
+		checks    want
+		// loses says that what is written during the fault would be lost.
+		loses bool
+		// unreadable says that the standby cannot be asked what it holds.
+		unreadable bool
+		// more requires what is special about the row.
+		more func(t *testing.T, p page)
+	}{
+		{fault: "idle", checks: want{}, more: func(t *testing.T, _ page) {
+			p := f.eventually(t, 10*time.Second, "some idle time passes", idleFor(f.scrape(t), 4*time.Second))
+			for _, store := range []string{db, cache} {
+				require.Less(t, p.value(exposure(store)), told.Seconds(), "an idle primary is no lag")
+			}
+		}},
+		{fault: "standby-down", unreadable: true, store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/replica look": "unknown", db + "/replica receiver": "unknown", db + "/replica role": "unknown"},
+			more: func(t *testing.T, p page) {
+				require.Zero(t, p.value("dr_probe_success probe="+db+"/replica"))
+				require.True(t, math.IsNaN(p.value("dr_replication_connected datastore="+db)), "what cannot be seen has no old value")
+				require.True(t, math.IsNaN(p.value("dr_replication_received_lag_seconds datastore="+db)))
+				require.Equal(t, "pass", p.state(cache+"/replica", "look"))
+			}},
+		{fault: "replay-paused", unreadable: true, store: lab.Postgres, datastore: db, checks: want{db + "/replica replay": "fail warn"},
+			more: func(t *testing.T, p page) {
+				require.Less(t, p.value(exposure(db)), told.Seconds(), "what is received is not lost")
+				const lag = "dr_replication_replay_lag_seconds datastore=" + db
+				grown := f.eventually(t, 10*time.Second, "replay lag grows", func(q page) error {
+					if q.value(lag) < p.value(lag)+2 {
+						return fmt.Errorf("replay lag %v", q.value(lag))
+					}
+					return nil
+				})
+				require.InDelta(t, grown.at.Sub(p.at).Seconds(), grown.value(lag)-p.value(lag), 1.6, "at the speed of the clock, to one look")
+				require.Less(t, grown.value("dr_replication_received_lag_seconds datastore="+db), told.Seconds())
+			}},
+		{fault: "link-cut", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/replica receiver": "fail", db + "/replica look": "pass"},
+			more: func(t *testing.T, p page) {
+				require.Zero(t, p.value("dr_replication_connected datastore="+db))
+				require.Greater(t, p.value("dr_replication_received_lag_bytes datastore="+db), 0.0)
+			}},
+		{fault: "receiver-frozen", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/replica look": "pass"},
+			more: func(t *testing.T, _ page) {
+				f.eventually(t, told, "lag shows, where the usual query says 0", func(p page) error {
+					bytes, seconds := p.value("dr_replication_received_lag_bytes datastore="+db), p.value("dr_replication_received_lag_seconds datastore="+db)
+					if !(bytes > 0 && seconds > 0.5) {
+						return fmt.Errorf("%v bytes, %v s", bytes, seconds)
+					}
+					return nil
+				})
+			}},
+		{fault: "primary-killed", store: lab.Postgres, datastore: db, loses: false, checks: want{db + "/primary look": "unknown", db + "/replica look": "pass", db + "/replica receiver": "fail", db + " split-brain": "unknown"},
+			more: func(t *testing.T, _ page) { f.stands(t, db) }},
+		{fault: "standby-restarted-alone", store: lab.Postgres, datastore: db, loses: false, checks: want{db + "/primary look": "unknown", db + "/replica look": "pass", db + "/replica receiver": "fail"},
+			more: func(t *testing.T, _ page) { f.stands(t, db) }},
+		{fault: "primary-frozen", store: lab.Postgres, datastore: db, loses: false, checks: want{db + "/primary look": "unknown", db + "/replica look": "pass", cache + "/primary look": "pass"},
+			more: func(t *testing.T, p page) {
+				require.Greater(t, p.value("dr_probe_failures_total class=timeout probe="+db+"/primary"), 0.0)
+				f.requireUnhurried(t, db+"/primary")
+				f.stands(t, db)
+			}},
+		{fault: "primary-unseen", store: lab.Postgres, datastore: db, checks: want{db + "/primary look": "unknown", db + "/replica look": "pass", db + "/replica receiver": "pass", db + " split-brain": "unknown"},
+			more: func(t *testing.T, p page) {
+				require.Equal(t, 1.0, p.value("dr_ready scenario=region-failure"), "the replica is still one to recover from")
+			}},
+		{fault: "partition", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/primary look": "unknown", cache + "/primary look": "unknown", db + "/replica receiver": "fail"}},
+		{fault: "redis-link-cut", store: lab.Redis, datastore: cache, loses: true, checks: want{cache + "/replica look": "pass", cache + "/replica link": "fail"}},
+		{fault: "redis-replica-down", unreadable: true, store: lab.Redis, datastore: cache, loses: true, checks: want{cache + "/replica look": "unknown"}},
+		{fault: "redis-primary-killed", store: lab.Redis, datastore: cache, checks: want{cache + "/primary look": "unknown", cache + "/replica look": "pass"},
+			more: func(t *testing.T, _ page) { f.stands(t, cache) }},
+		{fault: "redis-primary-frozen", store: lab.Redis, datastore: cache, checks: want{cache + "/primary look": "unknown", cache + "/replica look": "pass", db + "/primary look": "pass"},
+			more: func(t *testing.T, _ page) { f.requireUnhurried(t, cache+"/primary") }},
+		{fault: "link-slow", store: lab.Postgres, datastore: db, checks: want{db + "/replica look": "pass"},
+			more: func(t *testing.T, _ page) {
+				f.eventually(t, 10*time.Second, "the lag of a slow link shows", func(p page) error {
+					if lag := p.value("dr_replication_received_lag_seconds datastore=" + db); !(lag > 2) {
+						return fmt.Errorf("received lag %v", lag)
+					}
+					return nil
+				})
+			}},
+		{fault: "redis-link-slow", store: lab.Redis, datastore: cache, checks: want{cache + "/replica look": "pass"}},
+	} {
+		t.Run(string(row.fault), func(t *testing.T) {
+			require.NoError(t, f.Break(t.Context(), row.fault))
+			defer func() { // a row that failed leaves nothing broken for the next
+				if slices.Contains(f.Broken(), row.fault) {
+					_ = f.Heal(context.Background(), row.fault)
+				}
+			}()
+			p := f.eventually(t, told, "checks tell of it", func(p page) error {
+				for key, states := range row.checks {
+					subject, check, _ := strings.Cut(key, " ")
+					if got := p.state(subject, check); !slices.Contains(strings.Fields(states), got) {
+						return fmt.Errorf("%s is %s, not %s", key, got, states)
+					}
+				}
+				return nil
+			})
+			if row.store != "" && !row.unreadable {
+				f.requireTrue(t, row.store, row.datastore)
+			}
+			if row.more != nil {
+				row.more(t, p)
+			}
+			if row.loses {
+				f.stands(t, row.datastore)
+			}
+			if row.fault != "idle" && !strings.HasSuffix(string(row.fault), "-slow") && row.fault != "receiver-frozen" {
+				code, out := f.check(t)
+				require.Equal(t, exitNotReady, code, out)
+				require.Contains(t, out, "NOT READY")
+			}
+			require.NoError(t, f.Heal(t.Context(), row.fault))
+			f.eventually(t, healed, "well again", f.well)
+			code, out := f.check(t)
+			require.Equal(t, exitOK, code, out)
+			if row.store != "" {
+				f.requireTrue(t, row.store, row.datastore)
+			}
+		})
+	}
+}
+
+func idleFor(since page, d time.Duration) func(page) error {
+	return func(p page) error {
+		if p.at.Sub(since.at) < d {
+			return fmt.Errorf("not yet")
+		}
+		return nil
+	}
+}
+
+// requireUnhurried requires that a target that hangs delays nobody: every other
+// probe is looked at on time, and the page does not wait for it.
+func (f *festivalsLab) requireUnhurried(t *testing.T, hanging string) {
+	t.Helper()
+	p := f.eventually(t, 10*time.Second, "some time passes", idleFor(f.scrape(t), 3*interval))
+	require.Less(t, p.took, timeout, "the page waits for nobody")
+	for _, m := range p.families["dr_probe_last_success_timestamp_seconds"].GetMetric() {
+		if probe := m.Label[0].GetValue(); probe != hanging {
+			require.Less(t, float64(p.at.UnixNano())/1e9-m.Gauge.GetValue(), told.Seconds(), "%s is late", probe)
+		}
+	}
+}
