@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,20 +59,19 @@ With --serve, drwatch watches the lab from the same process.`,
 		}
 		defer func() { _, _ = fmt.Fprintln(s.out, "the lab is down") }()
 		stopped := func(err error) error { return errors.Join(err, l.Close()) }
-		environment := labEnvironment(l.Endpoints())
-		file, err := writeLabFiles(*dir, environment)
+		file, err := writeLabConfig(*dir, labEnvironment(l.Endpoints()))
 		if err != nil {
 			return stopped(err)
 		}
 		if !*watch {
-			printLab(s.out, *dir, "")
+			printLab(s.out, file, "")
 			<-c.Context().Done()
 			return stopped(nil)
 		}
-		load := func() (*config.Config, error) {
-			return loadLab(file, environment, func(w string) { log.Warn("configuration", "warning", w) })
+		loadFile := func() (*config.Config, error) {
+			return load(file, func(w string) { log.Warn("configuration", "warning", w) })
 		}
-		return stopped(serve(c.Context(), web, log, load, func(address string) { printLab(s.out, *dir, address) }))
+		return stopped(serve(c.Context(), web, log, loadFile, func(address string) { printLab(s.out, file, address) }))
 	}
 	return c
 }
@@ -93,53 +91,33 @@ func labEnvironment(e lab.Endpoints) map[string]string {
 	}
 }
 
-// writeLabFiles puts the example and its environment where people can use them.
-func writeLabFiles(dir string, environment map[string]string) (file string, err error) {
-	var b strings.Builder
-	for name, value := range environment {
-		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
-	}
-	lines := strings.SplitAfter(b.String(), "\n")
-	slices.Sort(lines)
+// writeLabConfig writes the example with the lab's addresses in it, so that
+// every command can be tried on it.
+func writeLabConfig(dir string, environment map[string]string) (file string, err error) {
+	text := os.Expand(string(festivals.Config()), func(variable string) string {
+		name, standard, _ := strings.Cut(variable, ":-")
+		if value, ok := environment[name]; ok {
+			return value
+		}
+		return standard
+	})
 	file = filepath.Join(dir, "drwatch.yaml")
-	if err := os.WriteFile(file, festivals.Config(), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return "", fmt.Errorf("write the lab's configuration: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "env"), []byte(strings.Join(lines, "")), 0o644); err != nil {
-		return "", fmt.Errorf("write the lab's environment: %w", err)
 	}
 	return file, nil
 }
 
-// loadLab reads the file with the lab's environment before that of the process.
-func loadLab(file string, environment map[string]string, warn func(string)) (*config.Config, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
-	}
-	cfg, warnings, err := config.Parse(file, text, func(name string) (string, bool) {
-		if value, ok := environment[name]; ok {
-			return value, true
-		}
-		return os.LookupEnv(name)
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range warnings {
-		warn(w.Error())
-	}
-	return cfg, nil
-}
-
-func printLab(w io.Writer, dir, address string) {
+func printLab(w io.Writer, file, address string) {
 	_, _ = fmt.Fprintf(w, "\nThe lab is up; Ctrl-C stops it. In another terminal:\n\n")
 	if address != "" {
 		_, _ = fmt.Fprintf(w, "  curl -s http://%s/metrics | grep ^dr_rpo_exposure\n", local(address))
 	}
-	_, _ = fmt.Fprintf(w, "  drwatch lab break link-cut        (drwatch lab faults lists what can be broken)\n")
-	_, _ = fmt.Fprintf(w, "  . %s/env; drwatch check --config.file %s/drwatch.yaml\n", dir, dir)
-	_, _ = fmt.Fprintf(w, "  drwatch lab heal link-cut\n\n")
+	program := os.Args[0]
+	_, _ = fmt.Fprintf(w, "  %s lab faults\n", program)
+	_, _ = fmt.Fprintf(w, "  %s lab break link-cut\n", program)
+	_, _ = fmt.Fprintf(w, "  %s check --config.file %s --scenario region-failure\n", program, file)
+	_, _ = fmt.Fprintf(w, "  %s lab heal link-cut\n\n", program)
 	if address != "" {
 		_, _ = fmt.Fprintf(w, "The page is at http://%s/\n", local(address))
 	}
