@@ -48,6 +48,16 @@ type festivalsLab struct {
 
 func startFestivals(t *testing.T) *festivalsLab {
 	t.Helper()
+	f := startLab(t)
+	f.writes = watchWrites(t, f.Lab)
+	f.url = startServe(t, f.file)
+	f.eventually(t, healed, "everything well at the start", f.well)
+	return f
+}
+
+// startLab starts the lab, points the environment at it, and watches nothing yet.
+func startLab(t *testing.T) *festivalsLab {
+	t.Helper()
 	l := labtest.Start(t, func(o *lab.Options) {
 		o.SetupSQL = []string{postgres.SetupSQL(postgres.SetupOptions{})}
 	})
@@ -58,10 +68,7 @@ func startFestivals(t *testing.T) *festivalsLab {
 	t.Setenv("FESTIVALS_TIMEOUT", timeout.String())
 	file := filepath.Join(t.TempDir(), "drwatch.yaml")
 	require.NoError(t, os.WriteFile(file, festivals.Config(), 0o600))
-	f := &festivalsLab{Lab: l, file: file, writes: watchWrites(t, l)}
-	f.url = startServe(t, file)
-	f.eventually(t, healed, "everything well at the start", f.well)
-	return f
+	return &festivalsLab{Lab: l, file: file}
 }
 
 // startServe runs "drwatch serve" until the test ends and gives its address.
