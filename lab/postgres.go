@@ -301,9 +301,10 @@ func (l *Lab) postgresCaughtUp(ctx context.Context, replay bool) error {
 	if err != nil {
 		return err
 	}
+	// After a restart the receive position begins anew at a WAL file, behind what is replayed.
 	const query = `SELECT
 		EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'),
-		coalesce(pg_last_wal_receive_lsn() >= $1::pg_lsn, false),
+		coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) >= $1::pg_lsn, false),
 		coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, false)`
 	return poll(ctx, l.postgres[Standby].name+" to stream and catch up", func(ctx context.Context) error {
 		var streaming, received, replayed bool

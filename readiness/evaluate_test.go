@@ -3,6 +3,7 @@ package readiness
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -177,6 +178,10 @@ func TestEvaluate_Verdicts(t *testing.T) {
 			append(healthy(), looked(15, "replica", replicaAt(100, 100).committed(75))), 16,
 			Known(Seconds(1)), true, Fail, map[string]Status{"db/replica clock": Fail},
 		},
+		"drwatch restarted after the primary died: the newest commit is on a clock nobody knows": {
+			[]step{failed(15, "primary"), looked(15, "replica", replicaAt(100, 100).committed(-3))}, 17,
+			Known(Seconds(20)), true, Unknown, map[string]Status{"db/replica clock": Warn},
+		},
 		"a clock that is off": {
 			append(healthy(), looked(15, "replica", func() Reading { r := replicaAt(100, 100); r.ClockOffset = Known(-3 * time.Second); return r }())), 15,
 			Known(Seconds(15)), true, Pass, map[string]Status{"db/replica clock": Warn},
@@ -214,7 +219,7 @@ func TestEvaluate_Verdicts(t *testing.T) {
 // A commit that arrives while a slow look is under way is no sign of a wrong clock.
 func TestEvaluate_CommitDuringASlowLook(t *testing.T) {
 	d := pair()
-	s := NewSightings(d)
+	s := watch(d, looked(0, "primary", Reading{Role: RolePrimary, System: "7", ClockOffset: Known(time.Duration(0))}))
 	s.Observe(d.Copies[1], Observation{At: at(0), Took: time.Second, Reading: replicaAt(100, 100).committed(0.9)})
 	r := evaluate(s, 1)
 	require.Equal(t, Pass, r.check(t, "db/replica", CheckClock).Status)
@@ -310,6 +315,14 @@ func TestSeconds_String(t *testing.T) {
 	} {
 		require.Equal(t, want, s.String())
 	}
+}
+
+// A server with an absurd clock must not bring the watcher down.
+func TestSeconds_String_BeyondBounds(t *testing.T) {
+	for _, s := range []Seconds{Seconds(math.Inf(1)), Seconds(math.Inf(-1)), Seconds(math.NaN()), 1e30, -1e30, math.MaxFloat64} {
+		require.NotEmpty(t, s.String())
+	}
+	require.Equal(t, "106751d23h", Seconds(1e30).String())
 }
 
 func TestFailure_KeepsItsCause(t *testing.T) {

@@ -317,6 +317,12 @@ func checkClock(seen *Seen) Check {
 			Evidence: fmt.Sprintf("a recovery point lay %s in the future, and was taken for the moment of looking", InSeconds(seen.Ahead)),
 			Remedy:   "bring the clocks of the primary and of this machine together (NTP); until then recovery points may look better than they are",
 		}
+	case undated(seen.Received):
+		return Check{
+			Status:   Warn,
+			Evidence: "the recovery point was read from the clock of a primary that has not been seen since drwatch started: nobody knows how far that clock was off",
+			Remedy:   "compare the clock of the primary with ours before you rely on the recovery point; a heartbeat would be on our own",
+		}
 	case !ok:
 		return Check{Evidence: "the server does not tell its time"}
 	case offset.Abs() > clockTolerance+seen.Good.Reading.ClockError:
@@ -328,6 +334,11 @@ func checkClock(seen *Seen) Check {
 	default:
 		return Check{Status: Pass, Evidence: fmt.Sprintf("its clock agrees with ours within %s", InSeconds(offset.Abs()+seen.Good.Reading.ClockError))}
 	}
+}
+
+func undated(p Maybe[Point]) bool {
+	point, ok := p.Get()
+	return ok && point.SourceClock
 }
 
 // datastoreChecks are those on the datastore as a whole.

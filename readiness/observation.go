@@ -78,7 +78,8 @@ type Position uint64
 type Point struct {
 	At    time.Time
 	Basis Basis
-	// SourceClock says that At was read from the clock of the primary, not ours.
+	// SourceClock says that At was read from the clock of the primary, and that
+	// nobody has compared that with ours.
 	SourceClock bool
 }
 

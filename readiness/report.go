@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"math"
 	"strconv"
 	"time"
 )
@@ -141,15 +142,20 @@ type Seconds float64
 // InSeconds converts a duration.
 func InSeconds(d time.Duration) Seconds { return Seconds(d.Seconds()) }
 
-// Duration converts back.
-func (s Seconds) Duration() time.Duration { return time.Duration(float64(s) * float64(time.Second)) }
+// Duration converts back; what is longer than a Duration can be is as long as it can.
+func (s Seconds) Duration() time.Duration {
+	const longest = Seconds(math.MaxInt64 / 1_000_000_000)
+	return time.Duration(float64(max(-longest, min(longest, s))) * float64(time.Second))
+}
 
 // String gives the length for people, to about two digits that matter: 850ms, 12.3s, 4m05s, 3h20m, 2d4h.
 func (s Seconds) String() string {
 	d := s.Duration()
 	switch {
+	case math.IsNaN(float64(s)):
+		return "unknown"
 	case d < 0:
-		return "-" + Seconds(-s).String()
+		return "-" + (-s).String()
 	case d < time.Second:
 		return d.Round(time.Millisecond).String()
 	case d < time.Minute:

@@ -128,10 +128,19 @@ func (s *Sightings) prove(seen *Seen, before Observation, c Copy) {
 	}
 	replayed := later(applied, s.covered(seen.Held, r.Replayed))
 	if continues(before.Reading, r) {
-		received = later(received, seen.Received)
-		replayed = later(replayed, seen.Replayed)
+		received = later(received, s.dated(seen.Received))
+		replayed = later(replayed, s.dated(seen.Replayed))
 	}
 	seen.Received, seen.Replayed, seen.Ahead = received, replayed, ahead
+}
+
+// dated drops a moment that was read from a clock nobody had compared with ours
+// then, once somebody has: it is derived anew.
+func (s *Sightings) dated(p Maybe[Point]) Maybe[Point] {
+	if point, ok := p.Get(); ok && point.SourceClock && s.sourceAhead.IsKnown() {
+		return Maybe[Point]{}
+	}
+	return p
 }
 
 // newest gives the latest of the moments that a look proves, on our clock, and
@@ -141,8 +150,8 @@ func (s *Sightings) prove(seen *Seen, before Observation, c Copy) {
 // the clock of the primary is taken for the earliest that it can be on ours.
 func (s *Sightings) newest(o Observation) (best Maybe[Point], ahead time.Duration) {
 	for _, p := range o.Reading.Points {
-		if ahead, ok := s.sourceAhead.Get(); ok && p.SourceClock {
-			p.At, p.SourceClock = p.At.Add(-ahead), false
+		if offset, ok := s.sourceAhead.Get(); ok && p.SourceClock {
+			p.At, p.SourceClock = p.At.Add(-offset), false
 		}
 		if p.At.After(o.At) {
 			ahead = max(ahead, p.At.Sub(o.At)-o.Took)

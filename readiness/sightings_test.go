@@ -154,6 +154,13 @@ func TestSightings_RecoveryPointOfAReplica(t *testing.T) {
 			},
 			7, 7,
 		},
+		"a moment from a clock that nobody had compared is derived anew once somebody has": {
+			[]step{
+				looked(10, "replica", replicaAt(100, 100).committed(600+5)),
+				looked(11, "primary", Reading{Role: RolePrimary, System: "7", Timeline: "1", ClockOffset: Known(10 * time.Minute)}),
+			},
+			5, 5,
+		},
 		"a heartbeat is on our clock whatever that of the primary": {
 			[]step{
 				looked(0, "primary", Reading{Role: RolePrimary, System: "7", Timeline: "1", ClockOffset: Known(10 * time.Minute)}),

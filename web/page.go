@@ -57,14 +57,3 @@ func word(ready bool) string {
 	}
 	return "fail"
 }
-
-// Open gives the checks that a person should read first: those that do not pass.
-func (v view) Open() []readiness.Check {
-	var checks []readiness.Check
-	for _, c := range v.Checks() {
-		if c.Status != readiness.Pass {
-			checks = append(checks, c)
-		}
-	}
-	return checks
-}

@@ -248,9 +248,10 @@ func TestServe_KilledAndRestartedIsNeverBetter(t *testing.T) {
 		p := f.scrape(t)
 		got := p.value(exposure("festivals-db"))
 		least := before.value(exposure("festivals-db")) + p.at.Sub(before.at).Seconds()
-		require.GreaterOrEqual(t, got, least-0.1, "exposure after the restart")
+		// Within the accuracy to which the clock of the primary was known.
+		require.GreaterOrEqual(t, got, least-0.5, "exposure after the restart")
 		if point := p.value(recoveryPoint("festivals-db")); point == point { // not NaN, which is absent
-			require.LessOrEqual(t, point, before.value(recoveryPoint("festivals-db"))+0.1)
+			require.LessOrEqual(t, point, before.value(recoveryPoint("festivals-db"))+0.5)
 		}
 	}
 	f.eventually(t, told, "it has looked", func(p page) error {
