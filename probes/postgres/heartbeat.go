@@ -45,8 +45,24 @@ func (p *Probe) writeHeartbeat(ctx context.Context, role readiness.Role) readine
 	if role != readiness.RolePrimary {
 		return unanswered(CheckHeartbeat, "not written: the server is in recovery and takes no writes")
 	}
-	var at time.Time
-	err := p.writer.within(ctx, func(ctx context.Context, s *session) error {
+	at, err := p.beat(ctx)
+	if p.cfg.HeartbeatCreate && tableMissing(err) {
+		if err = p.createTable(ctx); err == nil {
+			at, err = p.beat(ctx)
+		}
+	}
+	if err != nil {
+		return p.heartbeatFailed(err)
+	}
+	return readiness.Check{
+		Name: CheckHeartbeat, Status: readiness.Pass,
+		Evidence: fmt.Sprintf("written to %s as %s in %s", p.table, p.target.Instance, readiness.InSeconds(p.now().Sub(at))),
+	}
+}
+
+// beat writes the row, and gives the moment that is in it.
+func (p *Probe) beat(ctx context.Context) (at time.Time, err error) {
+	err = p.writer.within(ctx, func(ctx context.Context, s *session) error {
 		instance, err := s.conn.EscapeString(p.target.Instance)
 		if err != nil {
 			return err
@@ -59,13 +75,22 @@ func (p *Probe) writeHeartbeat(ctx context.Context, role readiness.Role) readine
 			limits(ctx), p.table.quoted(), instance, at.Format(time.RFC3339Nano))
 		return s.conn.Exec(ctx, script).Close()
 	})
-	if err != nil {
-		return p.heartbeatFailed(err)
-	}
-	return readiness.Check{
-		Name: CheckHeartbeat, Status: readiness.Pass,
-		Evidence: fmt.Sprintf("written to %s as %s in %s", p.table, p.target.Instance, readiness.InSeconds(p.now().Sub(at))),
-	}
+	return at, err
+}
+
+// createTable makes the table, as the role that will write it. It is only asked
+// for where the file allows it.
+func (p *Probe) createTable(ctx context.Context) error {
+	script := SetupOptions{User: p.looker.server["user"], HeartbeatUser: p.cfg.HeartbeatUser, HeartbeatTable: string(p.table)}.tableSQL()
+	return p.writer.within(ctx, func(ctx context.Context, s *session) error {
+		return s.conn.Exec(ctx, "BEGIN READ WRITE; "+limits(ctx)+script+"; COMMIT").Close()
+	})
+}
+
+// tableMissing reports whether PostgreSQL found no such table, or no such schema.
+func tableMissing(err error) bool {
+	var refusal *pgconn.PgError
+	return errors.As(err, &refusal) && (refusal.Code == "42P01" || refusal.Code == "3F000")
 }
 
 // readHeartbeat takes the row that has arrived at a replica for proof: ours,
@@ -108,14 +133,12 @@ func (p *Probe) heartbeatFailed(err error) readiness.Check {
 		Remedy: "see heartbeat_user and its password, and what holds up the table; it is tried again at the next look",
 	}
 	var refusal *pgconn.PgError
-	if errors.As(err, &refusal) {
-		switch refusal.Code {
-		case "42P01", "3F000": // undefined_table, invalid_schema_name
-			check.Evidence = fmt.Sprintf("the table %s is not there", p.table)
-			check.Remedy = "run on the primary what `drwatch config sql --heartbeat.user` prints"
-		case "42501": // insufficient_privilege
-			check.Remedy = adviceRights
-		}
+	switch {
+	case tableMissing(err):
+		check.Evidence = fmt.Sprintf("the table %s is not there", p.table)
+		check.Remedy = "run on the primary what `drwatch config sql --heartbeat.user` prints"
+	case errors.As(err, &refusal) && refusal.Code == "42501": // insufficient_privilege
+		check.Remedy = adviceRights
 	}
 	return check
 }

@@ -63,6 +63,7 @@ type Config struct {
 	HeartbeatUser         string `yaml:"heartbeat_user,omitempty" json:"heartbeat_user,omitempty" jsonschema_description:"The role that writes the heartbeat on the primary."`
 	HeartbeatPasswordFile string `yaml:"heartbeat_password_file,omitempty" json:"heartbeat_password_file,omitempty" jsonschema_description:"The file that holds the password of heartbeat_user."`
 	HeartbeatPasswordEnv  string `yaml:"heartbeat_password_env,omitempty" json:"heartbeat_password_env,omitempty" jsonschema_description:"The environment variable that holds the password of heartbeat_user."`
+	HeartbeatCreate       bool   `yaml:"heartbeat_create,omitempty" json:"heartbeat_create,omitempty" jsonschema_description:"Let drwatch make the table of the heartbeat where it is missing. heartbeat_user then needs CREATE on the database; without it, run what drwatch config sql prints."`
 	HeartbeatTable        string `yaml:"heartbeat_table,omitempty" json:"heartbeat_table,omitempty" jsonschema_description:"The table of the heartbeat, as schema.table." jsonschema:"default=drwatch.heartbeat"`
 }
 
@@ -103,7 +104,7 @@ func (c Config) validateHeartbeat(of readiness.Copy, server dsn, wrong func(path
 	if c.HeartbeatPasswordFile != "" && c.HeartbeatPasswordEnv != "" {
 		wrong("heartbeat_password_env", "give heartbeat_password_file or heartbeat_password_env, not both")
 	}
-	writer := c.HeartbeatUser != "" || c.HeartbeatPasswordFile != "" || c.HeartbeatPasswordEnv != ""
+	writer := c.HeartbeatUser != "" || c.HeartbeatCreate || c.HeartbeatPasswordFile != "" || c.HeartbeatPasswordEnv != ""
 	switch primary := of.Kind == readiness.Primary; {
 	case !c.Heartbeat && (writer || c.HeartbeatTable != ""):
 		wrong("heartbeat", "not on: set heartbeat: true, or take the other heartbeat keys away")

@@ -12,6 +12,9 @@ var setupSQL string
 //go:embed setup_heartbeat.sql
 var setupHeartbeatSQL string
 
+//go:embed setup_table.sql
+var setupTableSQL string
+
 // SetupOptions say what the setup script makes.
 type SetupOptions struct {
 	// User is the role that looks. Empty means drwatch.
@@ -27,11 +30,20 @@ type SetupOptions struct {
 // database that the DSN names. It makes the roles, without passwords, and gives
 // them no more rights than they need.
 func SetupSQL(o SetupOptions) string {
-	o.User = cmp.Or(o.User, "drwatch")
 	script := setupSQL
 	if o.HeartbeatUser != "" {
-		script += setupHeartbeatSQL
+		script += setupHeartbeatSQL + setupTableSQL
 	}
+	return o.fill(script)
+}
+
+// tableSQL is the part of the script that makes the heartbeat table. The writer
+// itself can run it, where it may create in the database.
+func (o SetupOptions) tableSQL() string { return o.fill(setupTableSQL) }
+
+// fill puts the names into a script.
+func (o SetupOptions) fill(script string) string {
+	o.User = cmp.Or(o.User, "drwatch")
 	schema, name := table(cmp.Or(o.HeartbeatTable, defaultTable)).parts()
 	return strings.NewReplacer(
 		"{user}", identifier(o.User), "{'user'}", literal(o.User),

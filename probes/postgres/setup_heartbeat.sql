@@ -6,12 +6,3 @@ DO $drwatch$ BEGIN
 	END IF;
 	EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO %I', pg_catalog.current_database(), {'writer'});
 END $drwatch$;
-CREATE SCHEMA IF NOT EXISTS {schema};
-CREATE TABLE IF NOT EXISTS {schema}.{table} (
-	instance text PRIMARY KEY,   -- the name of the drwatch that wrote the row
-	at timestamptz NOT NULL      -- on the clock of that drwatch
-);
-GRANT USAGE ON SCHEMA {schema} TO {user}, {writer};
--- INSERT ... ON CONFLICT DO UPDATE also reads the row that it finds.
-GRANT SELECT, INSERT, UPDATE ON {schema}.{table} TO {writer};
-GRANT SELECT ON {schema}.{table} TO {user};

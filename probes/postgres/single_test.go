@@ -64,6 +64,18 @@ func testHeartbeat(t *testing.T, s *server) {
 		})
 		requireCheck(t, mustLook(t, newProbe(t, c, primaryCopy())), CheckHeartbeat, readiness.Pass, "written")
 	})
+	t.Run("table made by drwatch, where it may", func(t *testing.T) {
+		c := c
+		c.HeartbeatTable, c.HeartbeatCreate = "pulse.beat", true
+		r := mustLook(t, newProbe(t, c, primaryCopy()))
+		requireCheck(t, r, CheckHeartbeat, readiness.Fail, "permission denied")
+		s.exec(t, "festivals", "GRANT CREATE ON DATABASE festivals TO drwatch_heartbeat")
+		defer s.exec(t, "festivals", "REVOKE CREATE ON DATABASE festivals FROM drwatch_heartbeat")
+		requireCheck(t, mustLook(t, newProbe(t, c, primaryCopy())), CheckHeartbeat, readiness.Pass, "written to pulse.beat")
+		var readable bool
+		s.scan(t, "festivals", "SELECT has_table_privilege('drwatch', 'pulse.beat', 'SELECT') AND has_schema_privilege('drwatch', 'pulse', 'USAGE')", &readable)
+		require.True(t, readable, "the role that looks finds the row on the replicas")
+	})
 	t.Run("table missing", func(t *testing.T) {
 		c := c
 		c.HeartbeatTable = "drwatch.pulse"
