@@ -63,11 +63,11 @@ type teardown struct {
 }
 
 // New makes everything and binds the address, and looks at nothing yet.
-func New(o Options) (_ *App, err error) {
+func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{options: o, log: o.Logger, own: collectors.NewOwn(o.Build)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, a.stop(context.Background()))
+			err = errors.Join(err, a.stop(ctx))
 		}
 	}()
 	cfg, err := o.Load()
@@ -81,7 +81,7 @@ func New(o Options) (_ *App, err error) {
 	if err := toolkit.Validate(o.WebConfigFile); err != nil {
 		return nil, fmt.Errorf("read the web configuration %s: %w", o.WebConfigFile, err)
 	}
-	a.listener, err = net.Listen("tcp", o.Listen)
+	a.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for HTTP (choose another address with --web.listen-address): %w", err)
 	}

@@ -158,7 +158,7 @@ func TestLoad_NoFile(t *testing.T) {
 	_, _, err := config.Load(filepath.Join(t.TempDir(), "drwatch.yaml"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	var errs config.Errors
-	require.False(t, errors.As(err, &errs))
+	require.NotErrorAs(t, err, &errs)
 	require.ErrorContains(t, err, "read the configuration")
 }
 

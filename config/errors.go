@@ -161,7 +161,7 @@ func (f *findings) excuse(path []string) { f.wrong[render(path)] = f.step - 1 }
 
 // isWrong reports whether an earlier step found a mistake at the path or above it.
 func (f *findings) isWrong(path []string) bool {
-	for n := range len(path) {
+	for n := range path {
 		if step, known := f.wrong[render(path[:n+1])]; known && step < f.step {
 			return true
 		}

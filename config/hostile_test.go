@@ -107,9 +107,9 @@ func TestParse_TenThousandCopies(t *testing.T) {
 	b.WriteString("system: shop\ninstance: { region: there }\nregions: { primary: here, standby: there }\ndatastores:\n")
 	for i := range 5000 {
 		fmt.Fprintf(&b, "  - name: orders-%d\n    objectives: { rpo: 5m }\n    copies:\n", i)
-		for _, copy := range []string{"primary", "replica"} {
-			fmt.Fprintf(&b, "      - name: %s\n        kind: %[1]s\n        region: %s\n        postgres:\n", copy, map[string]string{"primary": "here", "replica": "there"}[copy])
-			fmt.Fprintf(&b, "          dsn: postgres://drwatch@orders-%d.%s.example.com:5432/orders?sslmode=verify-full\n", i, copy)
+		for _, name := range []string{"primary", "replica"} {
+			fmt.Fprintf(&b, "      - name: %s\n        kind: %[1]s\n        region: %s\n        postgres:\n", name, map[string]string{"primary": "here", "replica": "there"}[name])
+			fmt.Fprintf(&b, "          dsn: postgres://drwatch@orders-%d.%s.example.com:5432/orders?sslmode=verify-full\n", i, name)
 			fmt.Fprintf(&b, "          password_file: /run/secrets/orders-%d\n", i)
 		}
 	}

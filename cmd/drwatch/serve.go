@@ -56,7 +56,7 @@ one stays in force. SIGTERM and Ctrl-C stop within 5 s.`,
 
 // serve runs the daemon until ctx ends; ready, which may be nil, is told where it listens.
 func serve(ctx context.Context, web webFlags, log *slog.Logger, load func() (*config.Config, error), ready func(address string)) error {
-	a, err := app.New(app.Options{
+	a, err := app.New(ctx, app.Options{
 		Load: load, Listen: *web.listen, WebConfigFile: *web.config, Lifecycle: *web.lifecycle, Pprof: *web.pprof,
 		Build: build(), Logger: log,
 	})
