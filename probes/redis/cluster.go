@@ -110,12 +110,12 @@ func (s server) topology(ctx context.Context) (topology, error) {
 		return topology{}, err
 	}
 	defer session.close()
-	replies, _, err := session.ask(ctx, command{"CLUSTER", "INFO"}, command{"CLUSTER", "NODES"})
+	texts, _, err := session.texts(ctx, command{"CLUSTER", "INFO"}, command{"CLUSTER", "NODES"})
 	if err != nil {
 		return topology{}, err
 	}
 	host, _, _ := net.SplitHostPort(s.addr)
-	t, err := parseTopology(replies[0].text, replies[1].text, host)
+	t, err := parseTopology(texts[0], texts[1], host)
 	if err == nil && len(t.shards) == 0 {
 		return topology{}, probes.Fail(readiness.NotFound, "ask %s: it knows of no slots that are served: correct cluster.addresses, or make a cluster of the nodes (redis-cli --cluster create)", s)
 	}
@@ -332,14 +332,21 @@ func (p *Probe) readPrimaries(cluster topology, primaries []node) (readiness.Rea
 			check = failing(CheckShards, fmt.Sprintf("%s is not the primary of %s any more", n.addr, cluster.shards[i]), "see whether a failover is under way")
 		}
 	}
-	if missing := cluster.missing(); missing > 0 || !cluster.healthy {
-		if missing > 0 {
-			r.Role = readiness.RoleUnknown
-		}
-		check = failing(CheckShards, fmt.Sprintf("the cluster is down or incomplete: %d of %d slots have no primary", missing, allSlots), "see CLUSTER INFO and CLUSTER NODES on any node")
+	switch missing := cluster.missing(); {
+	case missing > 0:
+		r.Role = readiness.RoleUnknown
+		check = slotsMissing(missing)
+	case !cluster.healthy:
+		check = failing(CheckShards, "the cluster says that it is down", seeCluster)
 	}
 	r.Checks = append(r.Checks, check)
 	return r, nil
+}
+
+const seeCluster = "see CLUSTER INFO and CLUSTER NODES on any node"
+
+func slotsMissing(missing int) readiness.Check {
+	return failing(CheckShards, fmt.Sprintf("%d of %d slots have no primary", missing, allSlots), seeCluster)
 }
 
 // missing counts the slots that nobody serves.
@@ -390,7 +397,7 @@ func checkShards(cluster topology, unheld []string, promoted string) readiness.C
 		return failing(CheckShards, "no node of this copy holds "+strings.Join(unheld[:min(3, len(unheld))], "; "),
 			"add a replica of that shard to the copy, or its address to cluster.replicas")
 	case missing > 0:
-		return failing(CheckShards, fmt.Sprintf("%d of %d slots have no primary", missing, allSlots), "see CLUSTER INFO and CLUSTER NODES on any node")
+		return slotsMissing(missing)
 	case promoted != "":
 		return warning(CheckShards, promoted+" of this copy is the primary of its shard now", "fail the shard back when the other region is well (CLUSTER FAILOVER)")
 	}

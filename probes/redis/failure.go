@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"syscall"
@@ -16,11 +18,26 @@ import (
 // longestTold is how much of what others wrote is shown.
 const longestTold = 160
 
+// refusal is an error that the server answered with: a code and a text.
+type refusal string
+
+func (e refusal) Error() string { return string(e) }
+
+// code is the first word, by which Redis tells its errors apart.
+func (e refusal) code() string {
+	code, _, _ := strings.Cut(string(e), " ")
+	return code
+}
+
+// hungUp reports whether the other side ended the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
 // failure tells why there was no answer, or none that makes sense.
 func (s server) failure(ctx context.Context, err error) error {
 	var nonsense notRedis
 	var record tls.RecordHeaderError
-	hungUp := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return probes.Fail(readiness.Timeout, "ask %s: the look was cancelled: %w", s, ctx.Err())
@@ -32,11 +49,11 @@ func (s server) failure(ctx context.Context, err error) error {
 		return probes.Fail(readiness.Malformed, "ask %s: %s: see what listens there", s, nonsense)
 	case errors.Is(err, errPlain), errors.As(err, &record):
 		return probes.Fail(readiness.TLS, "ask %s: it does not speak TLS: write redis:// (or leave tls out)", s)
-	case hungUp && s.tls == nil && s.speaksTLS(ctx):
+	case hungUp(err) && s.tls == nil && s.speaksTLS(ctx):
 		return probes.Fail(readiness.TLS, "ask %s: it speaks TLS: write rediss:// (or add tls)", s)
 	case saidInTLS(err):
 		return probes.Fail(readiness.TLS, "ask %s: it does not accept us: %w: see cert_file and key_file", s, s.tidy(err))
-	case hungUp:
+	case hungUp(err):
 		return probes.Fail(readiness.Unreachable, "ask %s: it hung up without an answer: %w: see its log", s, s.tidy(err))
 	}
 	return probes.Fail(probes.Classify(err), "ask %s: %w", s, s.tidy(err))
@@ -48,10 +65,7 @@ func (s server) refused(e refusal, to command, greeting bool) error {
 	fail := func(class readiness.Class, does, remedy string) error {
 		return probes.Fail(class, "ask %s: %s: %s", s, does, remedy)
 	}
-	user := s.user
-	if user == "" {
-		user = "default"
-	}
+	user := presentable(cmp.Or(s.user, "default"))
 	text := strings.ToLower(string(e))
 	switch code := e.code(); {
 	case code == "WRONGPASS", greeting && strings.Contains(text, "invalid password"):
@@ -80,12 +94,13 @@ func (s server) refused(e refusal, to command, greeting bool) error {
 	return probes.Fail(readiness.Malformed, "ask %s: it answers %s with an error that we do not know: %w", s, to.name(), s.tidy(e))
 }
 
-// name is the command for people: INFO, CLUSTER SLOTS.
+// name is the command for people, without what it must not tell: INFO, AUTH,
+// CLUSTER NODES.
 func (c command) name() string {
-	if len(c) > 1 && c[0] != "INFO" && c[0] != "AUTH" {
-		return c[0] + " " + c[1]
+	if len(c) > 1 && (c[0] == "CLUSTER" || c[0] == "SENTINEL") {
+		return fmt.Sprint(c[0], " ", c[1])
 	}
-	return c[0]
+	return fmt.Sprint(c[0])
 }
 
 // right is the command as access rules name it: info, cluster|slots.

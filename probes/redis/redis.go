@@ -1,9 +1,9 @@
 // Package redis looks at Redis 6 and later, and at Valkey: at one server, at
 // the primary that Sentinel names, or at the nodes of a cluster.
 //
-// A look at a server is one short connection and one round trip in it: AUTH,
-// where there is a user or a password, and INFO of five sections. It changes
-// nothing, and its user needs one right:
+// A look at a server is one short connection and two round trips in it: HELLO,
+// then AUTH, where there is a user or a password, with INFO of five sections. It
+// changes nothing, and its user needs one right:
 //
 //	ACL SETUSER drwatch on >... resetkeys resetchannels -@all +info
 //

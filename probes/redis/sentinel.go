@@ -98,11 +98,11 @@ func (s server) master(ctx context.Context, name string) (view, error) {
 		return view{}, err
 	}
 	defer session.close()
-	replies, _, err := session.ask(ctx, command{"SENTINEL", "MASTER", name})
+	answers, _, err := session.ask(ctx, command{"SENTINEL", "MASTER", name})
 	if err != nil {
 		return view{}, err
 	}
-	v, err := parseMaster(replies[0])
+	v, err := parseMaster(answers[0])
 	if err != nil {
 		return view{}, s.failure(ctx, err)
 	}
@@ -111,10 +111,11 @@ func (s server) master(ctx context.Context, name string) (view, error) {
 }
 
 // parseMaster reads the answer to SENTINEL MASTER: keys and values in turn.
-func parseMaster(r reply) (view, error) {
-	fields := make(map[string]string, len(r.items)/2)
-	for i := 0; i+1 < len(r.items); i += 2 {
-		fields[r.items[i].text] = r.items[i+1].text
+func parseMaster(answer any) (view, error) {
+	items, _ := answer.([]any)
+	fields := make(map[string]string, len(items)/2)
+	for i := 0; i+1 < len(items); i += 2 {
+		fields[fmt.Sprint(items[i])] = fmt.Sprint(items[i+1])
 	}
 	v := view{flags: fields["flags"]}
 	var others int64

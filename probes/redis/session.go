@@ -10,6 +10,9 @@ import (
 	"os"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/readiness"
 	"github.com/drwatch/drwatch/secret"
@@ -74,10 +77,9 @@ const patience = 10 * time.Second
 // session is one connection, for one look.
 type session struct {
 	server  server
-	conn    net.Conn
-	decoder *decoder
+	conn    *guard
+	client  *goredis.Client
 	greeted bool
-	release func() bool
 }
 
 // server is one address and how to log in there.
@@ -91,21 +93,41 @@ func (s server) String() string { return s.what + " at " + s.addr }
 
 // open connects. The connection does not outlive the context.
 func (s server) open(ctx context.Context) (*session, error) {
-	conn, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", s.addr)
+	session, err := s.connect(ctx)
 	if err != nil {
 		return nil, s.failure(ctx, err)
 	}
-	past := time.Unix(1, 0)
-	raw := conn
-	release := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(past) })
-	if s.tls != nil {
-		if conn, err = s.handshake(ctx, raw); err != nil {
-			release()
-			_ = raw.Close()
-			return nil, s.failure(ctx, err)
-		}
+	return session, nil
+}
+
+func (s server) connect(ctx context.Context) (*session, error) {
+	raw, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", s.addr)
+	if err != nil {
+		return nil, err
 	}
-	return &session{server: s, conn: conn, decoder: newDecoder(conn), release: release}, nil
+	conn := newGuard(ctx, raw)
+	if s.tls != nil {
+		encrypted, err := s.handshake(ctx, raw)
+		if err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+		conn.Conn = encrypted
+	}
+	return &session{server: s, conn: conn, client: s.client(conn)}, nil
+}
+
+// client speaks Redis over a connection that is there already: it opens none of
+// its own, repeats nothing, and does not tell who it is. It knows no password:
+// one that is wrong it would try twice.
+func (s server) client(conn net.Conn) *goredis.Client {
+	return goredis.NewClient(&goredis.Options{
+		Dialer:   func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+		Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true,
+		PoolSize: 1, PipelinePoolSize: -1, MaxRetries: -1, DialerRetries: 1,
+		ReadBufferSize: 8 << 10, WriteBufferSize: 1 << 10,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
 }
 
 // errPlain is a server that was greeted in TLS and speaks plain Redis.
@@ -140,22 +162,19 @@ func half(ctx context.Context) time.Duration {
 // speaksPlain reports whether the server answers without TLS.
 func (s server) speaksPlain(ctx context.Context) bool {
 	plain := server{addr: s.addr, what: s.what}
-	session, err := plain.open(ctx)
+	session, err := plain.connect(ctx)
 	if err != nil {
 		return false
 	}
 	defer session.close()
-	_, err = session.conn.Write(encode([]command{{"PING"}}))
-	if err == nil {
-		_, err = session.decoder.next()
-	}
-	return err == nil || errors.As(err, new(refusal))
+	_ = session.client.Ping(ctx).Err()
+	return session.conn.speaksRedis()
 }
 
 // speaksTLS reports whether a server that hung up on us would talk in TLS.
 func (s server) speaksTLS(ctx context.Context) bool {
 	anyone := &tls.Config{InsecureSkipVerify: true} // nothing is sent or believed: we hang up after the greeting
-	session, err := server{addr: s.addr, what: s.what, login: login{tls: anyone}}.open(ctx)
+	session, err := server{addr: s.addr, what: s.what, login: login{tls: anyone}}.connect(ctx)
 	if err == nil {
 		session.close()
 	}
@@ -169,7 +188,7 @@ func saidInTLS(err error) bool {
 }
 
 func (s *session) close() {
-	s.release()
+	_ = s.client.Close()
 	_ = s.conn.Close()
 }
 
@@ -179,32 +198,32 @@ type exchange struct{ asked, answered time.Time }
 func (e exchange) roundTrip() time.Duration { return e.answered.Sub(e.asked) }
 func (e exchange) middle() time.Time        { return e.asked.Add(e.roundTrip() / 2) }
 
-// ask sends all commands at once and gives the replies to them. The first time
+// command is a question in words.
+type command []any
+
+// ask sends all commands at once and gives the answers to them. The first time
 // it logs in before, in the same piece.
-func (s *session) ask(ctx context.Context, commands ...command) ([]reply, exchange, error) {
+func (s *session) ask(ctx context.Context, commands ...command) ([]any, exchange, error) {
 	greeting := s.greeting()
 	all := append(greeting, commands...)
-	when := exchange{asked: time.Now()}
-	_, sendErr := s.conn.Write(encode(all))
-	replies := make([]reply, 0, len(all))
-	for i, c := range all {
-		r, err := s.decoder.next()
-		var no refusal
-		switch {
-		case errors.As(err, &no):
-			return nil, when, s.server.refused(no, c, i < len(greeting))
-		case err != nil && sendErr != nil && !errors.As(err, new(notRedis)) && !saidInTLS(err):
-			return nil, when, s.server.failure(ctx, sendErr)
-		case err != nil:
-			return nil, when, s.server.failure(ctx, err)
-		}
-		replies = append(replies, r)
+	pipeline := s.client.Pipeline()
+	for _, c := range all {
+		pipeline.Do(ctx, c...)
 	}
-	when.answered = time.Now()
-	if len(greeting) > 0 && replies[0].text != "OK" {
+	answers, _ := pipeline.Exec(ctx) // the error is that of the first command that has one
+	when := exchange{asked: s.conn.asked, answered: s.conn.answered}
+	values := make([]any, 0, len(all))
+	for i, answer := range answers {
+		value, err := answer.(*goredis.Cmd).Result()
+		if err != nil && !errors.Is(err, goredis.Nil) {
+			return nil, when, s.wrong(ctx, err, all[i], i < len(greeting))
+		}
+		values = append(values, value)
+	}
+	if len(greeting) > 0 && values[0] != "OK" {
 		return nil, when, s.server.failure(ctx, notRedis("its answer to AUTH is not OK"))
 	}
-	return replies[len(greeting):], when, nil
+	return values[len(greeting):], when, nil
 }
 
 func (s *session) greeting() []command {
@@ -220,18 +239,49 @@ func (s *session) greeting() []command {
 	}
 }
 
+// wrong tells why a command has no answer: the server refused it, or there was
+// none, or one that makes no sense.
+func (s *session) wrong(ctx context.Context, err error, to command, greeting bool) error {
+	var refused goredis.Error
+	farewell, said := s.conn.farewell()
+	switch {
+	case said:
+		return s.server.refused(farewell, to, false)
+	case hungUp(s.conn.failed) && len(s.conn.opening) > 0:
+		return s.server.failure(ctx, notRedis("its answer breaks off"))
+	case s.conn.failed != nil: // the client tells of what followed from it
+		return s.server.failure(ctx, s.conn.failed)
+	case errors.As(err, &refused):
+		return s.server.refused(refusal(err.Error()), to, greeting)
+	case ctx.Err() != nil:
+		return s.server.failure(ctx, err)
+	default: // the client could not read what came
+		return s.server.failure(ctx, whatElse(string(s.conn.opening)))
+	}
+}
+
+// texts reads answers that are texts.
+func (s *session) texts(ctx context.Context, commands ...command) ([]string, exchange, error) {
+	answers, when, err := s.ask(ctx, commands...)
+	if err != nil {
+		return nil, when, err
+	}
+	texts := make([]string, len(answers))
+	for i, answer := range answers {
+		text, ok := answer.(string)
+		if !ok {
+			return nil, when, s.server.failure(ctx, notRedis("its answer to "+commands[i].name()+" is no text"))
+		}
+		texts[i] = text
+	}
+	return texts, when, nil
+}
+
 // info asks a server about itself.
 func (s *session) info(ctx context.Context, sections ...command) (info, exchange, error) {
-	replies, when, err := s.ask(ctx, sections...)
+	texts, when, err := s.texts(ctx, sections...)
 	if err != nil {
 		return info{}, when, err
-	}
-	texts := make([]string, len(replies))
-	for i, r := range replies {
-		if r.kind != '$' {
-			return info{}, when, s.server.failure(ctx, notRedis("its answer to INFO is no text"))
-		}
-		texts[i] = r.text
 	}
 	i, err := parseInfo(texts...)
 	if err != nil {
