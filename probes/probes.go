@@ -17,6 +17,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -81,11 +82,13 @@ func Classify(err error) readiness.Class {
 	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &verify),
 		errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid):
 		return readiness.TLS
+	case errors.As(err, &operation) && operation.Op == "remote error": // crypto/tls: an alert of the other side
+		return readiness.TLS
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return readiness.Timeout
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return readiness.Refused
-	case errors.As(err, &operation):
+	case errors.As(err, &operation), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return readiness.Unreachable
 	default:
 		return readiness.Internal

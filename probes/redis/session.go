@@ -114,18 +114,17 @@ func (s server) connect(ctx context.Context) (*session, error) {
 		}
 		conn.Conn = encrypted
 	}
-	return &session{server: s, conn: conn, client: s.client(conn)}, nil
+	return &session{server: s, conn: conn, client: newClient(conn)}, nil
 }
 
-// client speaks Redis over a connection that is there already: it opens none of
-// its own, repeats nothing, and does not tell who it is. It knows no password:
-// one that is wrong it would try twice.
-func (s server) client(conn net.Conn) *goredis.Client {
+// newClient speaks Redis over a connection that is there already: it opens none
+// of its own and repeats nothing. It begins with HELLO, by itself; who we are is
+// said by us, so that we hear what the server thinks of it.
+func newClient(conn net.Conn) *goredis.Client {
 	return goredis.NewClient(&goredis.Options{
 		Dialer:   func(context.Context, string, string) (net.Conn, error) { return conn, nil },
-		Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true,
-		PoolSize: 1, PipelinePoolSize: -1, MaxRetries: -1, DialerRetries: 1,
-		ReadBufferSize: 8 << 10, WriteBufferSize: 1 << 10,
+		Protocol: 2, PoolSize: 1, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, ContextTimeoutEnabled: true,
+		ReadBufferSize: 8 << 10, WriteBufferSize: 1 << 10, PipelinePoolSize: -1, // INFO is 5 KB, and we ask little
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 }
