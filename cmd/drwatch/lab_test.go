@@ -42,7 +42,7 @@ func TestLab_UpServeBreakHeal(t *testing.T) {
 		}
 		t.Skipf("missing: %v", missing)
 	}
-	dir, err := os.MkdirTemp("", "drwatch-lab-test-") // PostgreSQL's user has to reach it
+	dir, err := os.MkdirTemp("", "drwatch-lab-test-") //nolint:usetesting // PostgreSQL's user has to reach it
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	dir = filepath.Join(dir, "lab")

@@ -213,7 +213,7 @@ func requireHeld(t *testing.T, w *writer, held map[string]bool, by time.Time) {
 	for _, one := range w.writes() {
 		if !one.at.After(by) {
 			checked++
-			require.True(t, held[one.key], fmt.Sprintf("the recovery point promises %s, which no replica has", one.key))
+			require.True(t, held[one.key], "the recovery point promises %s, which no replica has", one.key)
 		}
 	}
 	require.NotZero(t, checked)

@@ -62,14 +62,14 @@ const defaultMaxSilence = 20 * time.Second // twice the default of repl-ping-rep
 
 // Validate finds the mistakes in the configuration. It opens no connection and
 // reads no file.
-func (c Config) Validate(copy readiness.Copy) []probes.Problem {
+func (c Config) Validate(target readiness.Copy) []probes.Problem {
 	p := problems{}
 	switch {
-	case copy.Kind != readiness.Primary && copy.Kind != readiness.Replica:
-		p.add("", "a redis probe looks at a primary or a replica, and this copy is a %s", copy.Kind)
-	case copy.Logical:
+	case target.Kind != readiness.Primary && target.Kind != readiness.Replica:
+		p.add("", "a redis probe looks at a primary or a replica, and this copy is a %s", target.Kind)
+	case target.Logical:
 		p.add("", "Redis has no logical replication: take logical away")
-	case copy.Delay > 0:
+	case target.Delay > 0:
 		p.add("", "Redis has no delayed replicas: take delay away")
 	}
 	switch ways := count(c.URL != "", c.Sentinel != nil, c.Cluster != nil); {
@@ -80,9 +80,9 @@ func (c Config) Validate(copy readiness.Copy) []probes.Problem {
 	case c.URL != "":
 		c.validateURL(&p)
 	case c.Sentinel != nil:
-		c.validateSentinel(&p, copy)
+		c.validateSentinel(&p, target)
 	default:
-		c.validateCluster(&p, copy)
+		c.validateCluster(&p, target)
 	}
 	p.passwords("", c.PasswordFile, c.PasswordEnv)
 	if t := c.TLS; t != nil && (t.CertFile == "") != (t.KeyFile == "") {
@@ -108,8 +108,8 @@ func (c Config) validateURL(p *problems) {
 	}
 }
 
-func (c Config) validateSentinel(p *problems, copy readiness.Copy) {
-	if copy.Kind == readiness.Replica {
+func (c Config) validateSentinel(p *problems, target readiness.Copy) {
+	if target.Kind == readiness.Replica {
 		p.add("sentinel", "Sentinel leads to the primary: a replica is known by its own address, so give its url")
 	}
 	if c.Sentinel.Master == "" {
@@ -119,9 +119,9 @@ func (c Config) validateSentinel(p *problems, copy readiness.Copy) {
 	p.passwords("sentinel.", c.Sentinel.PasswordFile, c.Sentinel.PasswordEnv)
 }
 
-func (c Config) validateCluster(p *problems, copy readiness.Copy) {
+func (c Config) validateCluster(p *problems, target readiness.Copy) {
 	p.addresses("cluster.addresses", c.Cluster.Addresses)
-	switch replica := copy.Kind == readiness.Replica; {
+	switch replica := target.Kind == readiness.Replica; {
 	case replica:
 		p.addresses("cluster.replicas", c.Cluster.Replicas)
 	case len(c.Cluster.Replicas) > 0:
@@ -219,7 +219,7 @@ const (
 
 // Checks lists the checks that are made on the copy, in the order in which
 // people should read them.
-func Checks(c Config, copy readiness.Copy) []string {
+func Checks(c Config, target readiness.Copy) []string {
 	names := []string{readiness.CheckRole}
 	if c.Sentinel != nil {
 		names = append(names, CheckSentinels)
@@ -228,7 +228,7 @@ func Checks(c Config, copy readiness.Copy) []string {
 		names = append(names, CheckShards)
 	}
 	names = append(names, CheckLink)
-	if copy.Kind == readiness.Replica {
+	if target.Kind == readiness.Replica {
 		names = append(names, readiness.CheckSameSystem)
 	}
 	return append(names, readiness.CheckDistinctServer, CheckPersistence, readiness.CheckClock)

@@ -65,7 +65,7 @@ func mergeMeasures(readings []readiness.Reading) map[readiness.Measure]float64 {
 			all[readiness.FullResyncs] += n
 		}
 		if at, ok := r.Measures[readiness.SnapshotSeconds]; ok {
-			if oldest, any := all[readiness.SnapshotSeconds]; !any || at < oldest {
+			if oldest, known := all[readiness.SnapshotSeconds]; !known || at < oldest {
 				all[readiness.SnapshotSeconds] = at
 			}
 			snapshots++

@@ -185,7 +185,7 @@ func TestLook_ReplicaFrozen(t *testing.T) {
 
 	_, failure := w.look("replica")
 	require.Equal(t, readiness.Timeout, failure.Class)
-	w.look("primary")
+	_, _ = w.look("primary")
 	require.True(t, w.mustRecoveryPoint().Before(frozen))
 	require.Equal(t, readiness.Unknown, w.check("replica", redis.CheckLink).Status)
 	p.replica.thaw()

@@ -494,16 +494,16 @@ func (w *watch) report() readiness.DatastoreReport {
 }
 
 // check gives the answer to a check on a copy, as people would be told.
-func (w *watch) check(copy, name string) readiness.Check {
+func (w *watch) check(copyName, name string) readiness.Check {
 	w.t.Helper()
 	for _, c := range w.report().Copies {
 		for _, check := range c.Checks {
-			if c.Name == copy && check.Name == name {
+			if c.Name == copyName && check.Name == name {
 				return check
 			}
 		}
 	}
-	w.t.Fatalf("no check %s on %s", name, copy)
+	w.t.Fatalf("no check %s on %s", name, copyName)
 	return readiness.Check{}
 }
 
