@@ -1,7 +1,6 @@
 package redis_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"

@@ -38,7 +38,10 @@ func TestLab_Disasters(t *testing.T) {
 		_, _ = w.look("primary")
 		_, failure := w.look("replica")
 		require.Nil(t, failure, fault)
-		eventually(t, func() bool { _, _ = w.look("replica"); return w.check("replica", redis.CheckLink).Status == readiness.Fail }, "%s to be told", fault)
+		eventually(t, func() bool {
+			_, _ = w.look("replica")
+			return w.check("replica", redis.CheckLink).Status == readiness.Fail
+		}, "%s to be told", fault)
 		require.True(t, w.mustRecoveryPoint().Before(broken.Add(time.Second)), fault)
 		requireKept(t, l, truth, w.mustRecoveryPoint())
 		if fault != lab.RedisPrimaryKilled { // there is no way back from that
