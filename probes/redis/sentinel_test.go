@@ -69,7 +69,7 @@ func TestSentinel_Failover(t *testing.T) {
 	require.NotEqual(t, before.System, after.System, "a promotion begins a new history")
 	require.NotEqual(t, before.Server, after.Server)
 	require.True(t, w.mustRecoveryPoint().Before(killed))
-	w.look("replica") // its address is that of the new primary
+	_, _ = w.look("replica") // its address is that of the new primary
 	require.Equal(t, readiness.Fail, w.check("replica", readiness.CheckRole).Status)
 	require.Equal(t, readiness.Fail, w.check("replica", readiness.CheckDistinctServer).Status)
 
