@@ -31,6 +31,13 @@ func Evaluate(system System, seen Observations, now time.Time) *Report {
 	return r
 }
 
+// elapsed is how long ago a moment was, never less than nothing. Where the two
+// clocks of this machine disagree, the longer time counts: the monotonic one
+// stands still while the machine is suspended, and the other can be set back.
+func elapsed(since, now time.Time) time.Duration {
+	return max(0, now.Sub(since), now.Round(0).Sub(since.Round(0)))
+}
+
 func promised(d time.Duration) Maybe[Seconds] {
 	if d <= 0 {
 		return Maybe[Seconds]{}
@@ -111,12 +118,12 @@ func (j judgement) coverage(scenario Scenario, rpo time.Duration, d DatastoreRep
 		if c.Copy == "" || at.After(newest) {
 			newest, c.Copy = at, candidate.Name
 		}
-		if j.now.Sub(at) <= rpo && soundness.worse(candidate.Status) {
+		if elapsed(at, j.now) <= rpo && soundness.worse(candidate.Status) {
 			soundness = candidate.Status
 		}
 	}
 	if c.Copy != "" {
-		exposure := max(0, j.now.Sub(newest))
+		exposure := elapsed(newest, j.now)
 		c.Exposure = Known(InSeconds(exposure))
 		c.Compliant = exposure <= rpo
 	}

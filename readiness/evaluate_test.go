@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -238,6 +239,31 @@ func TestEvaluate_OldLooksAreUnknown(t *testing.T) {
 	late := evaluate(s, 36)
 	require.Equal(t, Unknown, late.coverage(t, RegionFailure).Ready)
 	require.Contains(t, late.check(t, "db/replica", CheckLook).Evidence, "36.0s old")
+}
+
+// While a machine is suspended its monotonic clock stands still; what was seen
+// before must not look fresh when it wakes. And a clock that is set back makes
+// nothing younger.
+func TestElapsed_TheLongerOfTwoClocks(t *testing.T) {
+	then := time.Now()
+	suspended := then.Add(time.Hour)
+	shiftMonotonic(&suspended, -time.Hour)
+	require.Equal(t, time.Hour, elapsed(then, suspended))
+	setBack := then.Add(-time.Hour)
+	shiftMonotonic(&setBack, time.Hour+time.Minute)
+	require.Equal(t, time.Minute, elapsed(then, setBack))
+	require.Zero(t, elapsed(then, then.Add(-time.Second)))
+}
+
+// shiftMonotonic moves the monotonic reading of a time and leaves its wall clock,
+// as package time lays them out.
+func shiftMonotonic(t *time.Time, by time.Duration) {
+	type layout struct {
+		wall      uint64
+		monotonic int64
+		_         unsafe.Pointer
+	}
+	(*layout)(unsafe.Pointer(t)).monotonic += int64(by)
 }
 
 // When a second replica is lost, the first is still one to recover from; when

@@ -168,9 +168,9 @@ func (j judgement) look(c Copy, seen *Seen) Check {
 			Evidence: fmt.Sprintf("%s: %s", latest.Failure.Class, latest.Failure),
 			Remedy:   remedyFor(latest.Failure.Class),
 		}
-	case c.StaleAfter > 0 && j.now.Sub(latest.At) > c.StaleAfter:
+	case c.StaleAfter > 0 && elapsed(latest.At, j.now) > c.StaleAfter:
 		return Check{
-			Evidence: fmt.Sprintf("the last look is %s old", InSeconds(j.now.Sub(latest.At))),
+			Evidence: fmt.Sprintf("the last look is %s old", InSeconds(elapsed(latest.At, j.now))),
 			Remedy:   "drwatch itself is late or was paused: look at drwatch_scheduler_late_seconds and at the load of its machine",
 		}
 	default:

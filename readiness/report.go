@@ -21,6 +21,9 @@ type Report struct {
 	Datastores     []DatastoreReport `json:"datastores"`
 }
 
+// Age is how long before the report a moment was.
+func (r *Report) Age(at time.Time) Seconds { return InSeconds(elapsed(at, r.At)) }
+
 // Checks lists every check, datastore by datastore.
 func (r *Report) Checks() []Check {
 	var all []Check

@@ -32,7 +32,7 @@ func (v view) Age(at readiness.Maybe[time.Time]) string {
 	if !known {
 		return "unknown"
 	}
-	return readiness.InSeconds(max(0, v.At.Sub(moment))).String() + " ago"
+	return v.Report.Age(moment).String() + " ago"
 }
 
 func clock(at readiness.Maybe[time.Time]) string {

@@ -145,7 +145,7 @@ func (p printer) copies(r *readiness.Report) string {
 			point, age := "unknown", "unknown"
 			if at, known := c.RecoveryPoint.Get(); known {
 				point = at.UTC().Format(time.RFC3339)
-				age = readiness.InSeconds(max(0, r.At.Sub(at))).String()
+				age = r.Age(at).String()
 			}
 			t.AppendRow(table.Row{c.ID, c.Kind, c.Region, p.status(c.Status), point, age, orDash(string(c.Basis)), lag(c, c.ReceivedLag), lag(c, c.ReplayLag)})
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -303,6 +304,14 @@ func (f *festivalsLab) stands(t *testing.T, datastore string) {
 func TestFaults_ThePageTellsTheTruth(t *testing.T) {
 	f := startFestivals(t)
 	const db, cache = "festivals-db", "festivals-redis"
+	t.Run("promtool finds nothing on the page", func(t *testing.T) {
+		_, body := get(f.url + "/metrics")
+		promtool := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
+		promtool.Stdin = strings.NewReader(body)
+		output, err := promtool.CombinedOutput()
+		require.NoError(t, err, string(output))
+		require.Empty(t, string(output))
+	})
 	type want map[string]string // "subject check" -> states that tell the truth
 	for _, row := range []struct {
 		fault     lab.Fault
