@@ -52,6 +52,8 @@ type App struct {
 	listener net.Listener
 	server   *http.Server
 
+	concurrency int // as at the start
+
 	reloading sync.Mutex // one reload at a time
 	teardowns []teardown
 }
@@ -85,6 +87,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for HTTP (choose another address with --web.listen-address): %w", err)
 	}
+	a.concurrency = cfg.Concurrency
 	a.onStop("listener", func(context.Context) error { return closed(a.listener.Close()) })
 	a.monitor = monitor.New(monitor.Options{
 		System: cfg.System(), Targets: probes, Concurrency: cfg.Concurrency,
@@ -96,10 +99,18 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.server = &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
-	a.onStop("web server", a.server.Shutdown)
+	a.onStop("web server", func(ctx context.Context) error {
+		// A client that does not let go of its connection loses it.
+		drain, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		if a.server.Shutdown(drain) != nil {
+			return a.server.Close()
+		}
+		return nil
+	})
 	a.own.ConfigLoaded(time.Now())
 	return a, nil
 }
@@ -137,8 +148,12 @@ func (a *App) Addr() net.Addr { return a.listener.Addr() }
 // Report gives the report of this moment.
 func (a *App) Report() *readiness.Report { return a.monitor.Report() }
 
-// stopTimeout bounds an orderly stop.
-const stopTimeout = 4 * time.Second
+// stopTimeout bounds an orderly stop, drainTimeout that part of it in which
+// requests under way are answered.
+const (
+	stopTimeout  = 4 * time.Second
+	drainTimeout = 2 * time.Second
+)
 
 // Run looks and serves until ctx ends or serving fails, reloads at each signal,
 // and stops in good order.
@@ -207,6 +222,9 @@ func (a *App) Reload() error {
 	}
 	a.monitor.Reload(cfg.System(), probes)
 	a.own.ConfigLoaded(time.Now())
+	if cfg.Concurrency != a.concurrency {
+		a.log.Warn("concurrency has changed in the file, and counts from the next start on", "was", a.concurrency, "is", cfg.Concurrency)
+	}
 	a.log.Info("configuration loaded", "datastores", len(cfg.System().Datastores), "copies", len(probes))
 	return nil
 }
@@ -219,10 +237,17 @@ func Check(ctx context.Context, cfg *config.Config, scenarios []readiness.Scenar
 		return nil, err
 	}
 	system := cfg.System()
+	system.Datastores = slices.Clone(system.Datastores)
 	if len(scenarios) > 0 {
 		system.Scenarios = slices.DeleteFunc(slices.Clone(system.Scenarios), func(o readiness.ScenarioObjective) bool {
 			return !slices.Contains(scenarios, o.Scenario)
 		})
+	}
+	for i, d := range system.Datastores { // a single look does not grow old before it is told
+		system.Datastores[i].Copies = slices.Clone(d.Copies)
+		for j := range d.Copies {
+			system.Datastores[i].Copies[j].StaleAfter = 0
+		}
 	}
 	m := monitor.New(monitor.Options{System: system, Targets: probes, Concurrency: cfg.Concurrency, Logger: log})
 	m.LookOnce(ctx, progress)

@@ -56,7 +56,8 @@ var (
 	ready = Metric{
 		Name: "dr_ready", Type: prometheus.GaugeValue,
 		Labels: []string{"scenario"},
-		Help:   "1 when, in the scenario, each datastore has a copy that survives, is within its RPO and passes all its checks; 0 otherwise. The recovery time is not judged.",
+		Help:   "1 when, in the scenario, each datastore has a copy that survives, is within its RPO and sound; 0 otherwise. The recovery time is not judged.",
+		Absent: "no datastore promises an RPO in the scenario, as by default in a service-failure",
 	}
 	checkState = Metric{
 		Name: "dr_check_state", Type: prometheus.GaugeValue,

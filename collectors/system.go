@@ -32,7 +32,9 @@ func (p *page) add(r *readiness.Report) {
 	for _, s := range r.Scenarios {
 		scenario := p.pair("scenario", string(s.Scenario))
 		p.seconds(rtoObjective, s.RTO, scenario)
-		p.flag(ready, s.Status == readiness.Pass, scenario)
+		if s.Judged {
+			p.flag(ready, s.Status == readiness.Pass, scenario)
+		}
 	}
 	for i := range r.Datastores {
 		p.addDatastore(&r.Datastores[i])

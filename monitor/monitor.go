@@ -73,6 +73,10 @@ type Monitor struct {
 
 	picture atomic.Pointer[picture]
 
+	// swapping keeps what a look has found from getting lost in a picture that is
+	// just being replaced.
+	swapping sync.RWMutex
+
 	mu       sync.Mutex // protects what follows
 	running  bool
 	watchers map[readiness.CopyID]*watcher
@@ -253,6 +257,7 @@ func (m *Monitor) Stop() {
 func (m *Monitor) Reload(system readiness.System, targets []Target) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.swapping.Lock()
 	old := m.picture.Load()
 	next := newPicture(system, targets, old)
 	stays := make(map[readiness.CopyID]*target, len(next.targets))
@@ -271,6 +276,7 @@ func (m *Monitor) Reload(system readiness.System, targets []Target) {
 	for id, w := range m.watchers {
 		w.target.Store(stays[id])
 	}
+	m.swapping.Unlock()
 	for _, w := range gone {
 		w.wait()
 	}
@@ -297,7 +303,7 @@ func (m *Monitor) LookOnce(ctx context.Context, progress func(done, total int)) 
 		var wg sync.WaitGroup
 		for _, t := range round {
 			wg.Go(func() {
-				m.look(ctx, t, m.now())
+				m.look(ctx, func() *target { return t }, m.now())
 				if progress != nil {
 					progress(int(done.Add(1)), total)
 				}

@@ -346,3 +346,45 @@ func TestMonitor_LookOnce(t *testing.T) {
 	require.ElementsMatch(t, []string{"1/3", "2/3", "3/3"}, steps)
 	require.True(t, m.Report().Datastores[0].Copies[0].RecoveryPoint.IsKnown())
 }
+
+// Reloads that come more often than a look takes must not keep anything from
+// being seen.
+func TestMonitor_LookUnderWayDuringAReloadCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(ctx context.Context) (readiness.Reading, error) {
+			time.Sleep(3 * time.Second)
+			return readiness.Reading{Role: readiness.RolePrimary}, nil
+		}
+		system, targets := watched(t, "@every 24h", slow)
+		m := New(Options{System: system, Targets: targets})
+		m.Start()
+		for range 10 {
+			time.Sleep(time.Second)
+			m.Reload(watched(t, "@every 24h", slow))
+		}
+		synctest.Wait()
+		require.EqualValues(t, 1, look(m, 0).Looks)
+		require.True(t, look(m, 0).Success)
+		m.Stop()
+	})
+}
+
+// A probe that hangs in what no context ends keeps nobody from stopping.
+func TestMonitor_StopDoesNotWaitForATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		system, targets := watched(t, "@every 1h", func(context.Context) (readiness.Reading, error) {
+			<-stuck
+			return readiness.Reading{}, nil
+		})
+		targets[0].Timeout = time.Hour
+		m := New(Options{System: system, Targets: targets})
+		m.Start()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		before := time.Now()
+		m.Stop()
+		require.LessOrEqual(t, time.Since(before), grace)
+		close(stuck)
+	})
+}

@@ -55,7 +55,7 @@ func (w *watcher) wait() { <-w.done }
 func (m *Monitor) watch(ctx context.Context, w *watcher) {
 	t := w.target.Load()
 	share := phase(t.ID.Datastore)
-	start := m.now()
+	start := m.now().Round(0) // the schedule goes by the wall clock: it goes on while a machine is suspended
 	gap := firstGap(t.Schedule, start)
 	offset := time.Duration(share * float64(min(gap, spread)))
 	due := start.Add(time.Duration(share * float64(min(gap, firstSpread))))
@@ -65,9 +65,9 @@ func (m *Monitor) watch(ctx context.Context, w *watcher) {
 		if due, ok = m.sleepUntil(ctx, due, next); !ok {
 			return
 		}
-		m.look(ctx, w.target.Load(), due)
+		m.look(ctx, w.target.Load, due)
 		due = next(due)
-		if now := m.now(); due.Before(now) { // looks that a long one has overrun are left out, not made up for
+		if now := m.now().Round(0); due.Before(now) { // looks that a long one has overrun are left out, not made up for
 			due = next(now)
 		}
 	}
@@ -94,7 +94,7 @@ func (m *Monitor) sleepUntil(ctx context.Context, due time.Time, next func(time.
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		now := m.now()
+		now := m.now().Round(0)
 		if sooner := next(now); sooner.Before(due) {
 			due = sooner
 		}
@@ -104,26 +104,28 @@ func (m *Monitor) sleepUntil(ctx context.Context, due time.Time, next func(time.
 			return due, false
 		case <-timer.C:
 		}
-		if !m.now().Before(due) {
+		if !m.now().Round(0).Before(due) {
 			return due, true
 		}
 	}
 }
 
-// look makes one look and takes in what came of it.
-func (m *Monitor) look(ctx context.Context, t *target, due time.Time) {
+// look makes one look and takes in what came of it. A reload may put the same
+// target into a new picture meanwhile, so current is asked again afterwards.
+func (m *Monitor) look(ctx context.Context, current func() *target, due time.Time) {
+	t := current()
 	release, ok := m.enter(ctx)
 	if !ok {
 		return
 	}
 	defer release()
-	m.recorder.LookStarted(max(0, m.now().Sub(due)))
+	m.recorder.LookStarted(max(0, m.now().Round(0).Sub(due)))
 	o, abandoned := m.ask(ctx, t)
 	m.recorder.LookEnded(t.copy.Probe, o.Took)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // we were told to stop: that says nothing about the target
 	}
-	t.store.observe(t.copy, o)
+	m.observe(current, o)
 	if o.Failure != nil {
 		m.log.Debug("look failed", "target", t.ID.String(), "class", string(o.Failure.Class), "error", o.Failure.Error())
 	}
@@ -137,6 +139,13 @@ func (m *Monitor) look(ctx context.Context, t *target, due time.Time) {
 	case <-abandoned:
 	case <-ctx.Done():
 	}
+}
+
+func (m *Monitor) observe(current func() *target, o readiness.Observation) {
+	m.swapping.RLock()
+	defer m.swapping.RUnlock()
+	t := current()
+	t.store.observe(t.copy, o)
 }
 
 // enter waits for a place among the busy looks. The place is given back by
@@ -154,8 +163,8 @@ func (m *Monitor) enter(ctx context.Context) (release func(), ok bool) {
 
 // ask makes an observation of the target. When the probe has not returned well
 // after its deadline, abandoned is closed once it does.
-func (m *Monitor) ask(ctx context.Context, t *target) (o readiness.Observation, abandoned <-chan struct{}) {
-	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+func (m *Monitor) ask(parent context.Context, t *target) (o readiness.Observation, abandoned <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(parent, t.Timeout)
 	defer cancel()
 	o.At = m.now()
 	type answer struct {
@@ -170,6 +179,10 @@ func (m *Monitor) ask(ctx context.Context, t *target) (o readiness.Observation, 
 	}()
 	late := time.NewTimer(t.Timeout + grace)
 	defer late.Stop()
+	// Told to stop, a look gets the same grace and no more: a probe may hang in
+	// what no context ends, such as a file on a dead network mount.
+	hurry := context.AfterFunc(parent, func() { late.Reset(grace) })
+	defer hurry()
 	select {
 	case a := <-answers:
 		o.Reading, o.Failure = a.reading, probes.AsFailure(a.err)

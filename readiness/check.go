@@ -75,6 +75,9 @@ type Check struct {
 	Evidence string `json:"evidence,omitempty"`
 	// Remedy is what to do; empty when the check passes.
 	Remedy string `json:"remedy,omitempty"`
+	// Upstream says that the check is about the link to the source, and not about
+	// what the copy holds: without a source it tells nothing new.
+	Upstream bool `json:"-"`
 }
 
 // The checks that readiness makes itself, out of what any probe reports.

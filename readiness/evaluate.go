@@ -26,7 +26,7 @@ func Evaluate(system System, seen Observations, now time.Time) *Report {
 	for _, objective := range system.Scenarios {
 		scenario := evaluateScenario(objective, r.Datastores)
 		r.Scenarios = append(r.Scenarios, scenario)
-		r.Ready = r.Ready && scenario.Status == Pass
+		r.Ready = r.Ready && (scenario.Status == Pass || !scenario.Judged)
 	}
 	return r
 }
@@ -46,12 +46,18 @@ func promised(d time.Duration) Maybe[Seconds] {
 }
 
 // evaluateScenario asks every datastore that promises something in the scenario.
-// Where none does there is nothing to judge, and nothing in the way.
+// Where none does nothing is judged, and nothing is in the way.
 func evaluateScenario(objective ScenarioObjective, datastores []DatastoreReport) ScenarioReport {
-	s := ScenarioReport{Scenario: objective.Scenario, RTO: promised(objective.RTO), Status: Pass}
+	s := ScenarioReport{Scenario: objective.Scenario, RTO: promised(objective.RTO)}
 	for _, d := range datastores {
 		for _, c := range d.Coverage {
-			if c.Scenario != objective.Scenario || c.Ready == Pass {
+			if c.Scenario != objective.Scenario {
+				continue
+			}
+			if !s.Judged {
+				s.Judged, s.Status = true, Pass
+			}
+			if c.Ready == Pass {
 				continue
 			}
 			if c.Ready.worse(s.Status) {
@@ -104,8 +110,8 @@ func (r DatastoreReport) allReady() bool {
 func (j judgement) coverage(scenario Scenario, rpo time.Duration, d DatastoreReport) Coverage {
 	c := Coverage{Scenario: scenario, RPO: InSeconds(rpo), Ready: Fail}
 	var newest time.Time
-	survivors := 0
-	soundness := Fail // of the best copy within the RPO
+	survivors, within := 0, 0
+	soundness, unsound := Fail, Check{} // of the best copy within the RPO
 	for i, candidate := range d.Copies {
 		if !j.system.Survives(j.datastore, j.datastore.Copies[i], scenario) {
 			continue
@@ -118,16 +124,20 @@ func (j judgement) coverage(scenario Scenario, rpo time.Duration, d DatastoreRep
 		if c.Copy == "" || at.After(newest) {
 			newest, c.Copy = at, candidate.Name
 		}
-		if elapsed(at, j.now) <= rpo && soundness.worse(candidate.Status) {
-			soundness = candidate.Status
+		if elapsed(at, j.now) > rpo {
+			continue
 		}
+		if status, by := j.soundness(candidate); soundness.worse(status) || within == 0 {
+			soundness, unsound = status, by
+		}
+		within++
 	}
 	if c.Copy != "" {
 		exposure := elapsed(newest, j.now)
 		c.Exposure = Known(InSeconds(exposure))
 		c.Compliant = exposure <= rpo
 	}
-	c.Ready, c.Because = j.verdict(c, survivors, soundness, d)
+	c.Ready, c.Because = j.verdict(c, survivors, soundness, unsound, d)
 	return c
 }
 
@@ -135,7 +145,7 @@ func (j judgement) coverage(scenario Scenario, rpo time.Duration, d DatastoreRep
 // that a person would want to hear. That a server of the datastore cannot be
 // seen, the lost primary above all, takes nothing from a copy that is known to
 // be sound; that a server was last seen in a role that is not its own does.
-func (j judgement) verdict(c Coverage, survivors int, soundness Status, d DatastoreReport) (Status, string) {
+func (j judgement) verdict(c Coverage, survivors int, soundness Status, unsound Check, d DatastoreReport) (Status, string) {
 	switch {
 	case survivors == 0:
 		return Fail, fmt.Sprintf("no copy survives a %s", c.Scenario)
@@ -145,7 +155,7 @@ func (j judgement) verdict(c Coverage, survivors int, soundness Status, d Datast
 		exposure, _ := c.Exposure.Get()
 		return Fail, fmt.Sprintf("%s would be lost, the RPO is %s (best copy: %s)", exposure, c.RPO, c.Copy)
 	case !soundness.Ready():
-		return soundness, fmt.Sprintf("no copy within the RPO is sound (%s: %s)", c.Copy, d.firstUnready(c.Copy))
+		return soundness, fmt.Sprintf("no copy within the RPO is sound (%s: %s is %s: %s)", unsound.Subject, unsound.Name, unsound.Status, unsound.Evidence)
 	}
 	for _, check := range d.Checks {
 		if check.Status == Fail || check.Status == Unknown && !j.rolesAsDeclared() {
@@ -153,19 +163,4 @@ func (j judgement) verdict(c Coverage, survivors int, soundness Status, d Datast
 		}
 	}
 	return Pass, ""
-}
-
-// firstUnready tells the worst check of a copy.
-func (r DatastoreReport) firstUnready(copyName string) string {
-	for _, c := range r.Copies {
-		if c.Name != copyName {
-			continue
-		}
-		for _, check := range c.Checks {
-			if check.Status == c.Status {
-				return fmt.Sprintf("%s is %s: %s", check.Name, check.Status, check.Evidence)
-			}
-		}
-	}
-	return "not checked"
 }

@@ -181,7 +181,7 @@ func TestEvaluate_Verdicts(t *testing.T) {
 		},
 		"drwatch restarted after the primary died: the newest commit is on a clock nobody knows": {
 			[]step{failed(15, "primary"), looked(15, "replica", replicaAt(100, 100).committed(-3))}, 17,
-			Known(Seconds(20)), true, Unknown, map[string]Status{"db/replica clock": Warn},
+			Known(Seconds(20)), true, Unknown, map[string]Status{"db/replica clock": Unknown},
 		},
 		"a clock that is off": {
 			append(healthy(), looked(15, "replica", func() Reading { r := replicaAt(100, 100); r.ClockOffset = Known(-3 * time.Second); return r }())), 15,
@@ -354,4 +354,26 @@ func TestSeconds_String_BeyondBounds(t *testing.T) {
 func TestFailure_KeepsItsCause(t *testing.T) {
 	cause := errors.New("cause")
 	require.ErrorIs(t, error(&Failure{Class: Refused, Err: cause}), cause)
+}
+
+// In the hour for which all of this exists every replica is cut off from its
+// primary. That takes nothing from what it holds.
+func TestEvaluate_PrimaryLostReplicaIsStillReady(t *testing.T) {
+	cutOff := replicaAt(100, 100)
+	cutOff.Connected = Known(false)
+	r := evaluate(watch(pair(), append(healthy(), failed(15, "primary"), looked(15, "replica", cutOff))...), 20)
+	require.Equal(t, Fail, r.check(t, "db/replica", CheckConnected).Status)
+	require.Equal(t, Pass, r.coverage(t, RegionFailure).Ready, r.coverage(t, RegionFailure).Because)
+	require.False(t, r.Ready)
+
+	r = evaluate(watch(pair(), append(healthy(), looked(15, "primary", primaryAt(100)), looked(15, "replica", cutOff))...), 20)
+	require.Equal(t, Fail, r.coverage(t, RegionFailure).Ready, "while the primary is there, a replica that is cut off is not sound")
+}
+
+// What nobody promises is not judged, and so not ready either.
+func TestEvaluate_NothingPromisedIsNotJudged(t *testing.T) {
+	for _, s := range evaluate(watch(pair()), 0).Scenarios {
+		require.Equal(t, s.Scenario != ServiceFailure, s.Judged, s.Scenario)
+		require.NotEqual(t, Pass, s.Status, s.Scenario)
+	}
 }

@@ -35,7 +35,7 @@ func (j judgement) copyReport(i int) CopyReport {
 		r.RecoveryPoint, r.Basis = Known(p.At), p.Basis
 	}
 	r.WindowStart = windowStart(c, seen)
-	if r.Probe.Success {
+	if j.look(c, seen).Status == Pass {
 		j.fillReadings(&r, c, seen)
 	}
 	r.Checks = j.copyChecks(i)
@@ -71,8 +71,8 @@ func probeReport(c Copy, seen *Seen) ProbeReport {
 	return p
 }
 
-// fillReadings copies what the last look read; only called when it succeeded,
-// so that nothing old is shown as new.
+// fillReadings copies what the last look read; only called when it succeeded and
+// is not old, so that nothing old is shown as new.
 func (j judgement) fillReadings(r *CopyReport, c Copy, seen *Seen) {
 	reading := seen.Good.Reading
 	r.Role, r.Connected, r.LastMessage, r.Measures = reading.Role, reading.Connected, reading.LastMessage, reading.Measures
@@ -85,8 +85,8 @@ func (j judgement) fillReadings(r *CopyReport, c Copy, seen *Seen) {
 	r.ReceivedLag = behind(seen.Good.At, seen.Received)
 	r.ReplayLag = behind(seen.Good.At, seen.Replayed)
 	source, ok := j.source()
-	if !ok || source.Latest.Failure != nil {
-		return
+	if !ok || source.Latest.Failure != nil || c.StaleAfter > 0 && seen.Good.At.Sub(source.Good.At).Abs() > c.StaleAfter {
+		return // positions of two moments far apart do not compare
 	}
 	from := source.Good.Reading
 	if from.System == "" || from.System != reading.System || from.Timeline != reading.Timeline {
@@ -151,9 +151,34 @@ func (j judgement) copyChecks(i int) []Check {
 			check = j.answer(name, c, seen)
 		}
 		check.Name, check.Subject = name, subject
+		check.Upstream = check.Upstream || name == CheckConnected || name == CheckSameSystem && check.Status == Unknown
 		checks = append(checks, check)
 	}
 	return checks
+}
+
+// sourceSeen reports whether the primary can be looked at. Without it every
+// replica is cut off, which takes nothing from what it holds.
+func (j judgement) sourceSeen() bool {
+	for i, c := range j.datastore.Copies {
+		if c.Kind == Primary && j.look(c, j.seen[i]).Status == Pass {
+			return true
+		}
+	}
+	return false
+}
+
+// soundness is the worst of the checks that say whether one can recover from
+// the copy, and the check that says it.
+func (j judgement) soundness(r CopyReport) (Status, Check) {
+	seen := j.sourceSeen()
+	status, by := Pass, Check{}
+	for _, check := range r.Checks {
+		if (seen || !check.Upstream) && check.Status.worse(status) {
+			status, by = check.Status, check
+		}
+	}
+	return status, by
 }
 
 // look judges whether the copy can be seen at all. What cannot be seen is
@@ -319,7 +344,6 @@ func checkClock(seen *Seen) Check {
 		}
 	case undated(seen.Received):
 		return Check{
-			Status:   Warn,
 			Evidence: "the recovery point was read from the clock of a primary that has not been seen since drwatch started: nobody knows how far that clock was off",
 			Remedy:   "compare the clock of the primary with ours before you rely on the recovery point; a heartbeat would be on our own",
 		}

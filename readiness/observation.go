@@ -81,6 +81,8 @@ type Point struct {
 	// SourceClock says that At was read from the clock of the primary, and that
 	// nobody has compared that with ours.
 	SourceClock bool
+	// clamped says that At lay in the future of the look.
+	clamped bool
 }
 
 // Basis is what a recovery point rests on.

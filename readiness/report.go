@@ -64,6 +64,9 @@ func (r *Report) Findings() []Finding {
 type ScenarioReport struct {
 	Scenario Scenario       `json:"scenario"`
 	RTO      Maybe[Seconds] `json:"rto_objective_seconds"`
+	// Judged says that some datastore promises an RPO in the scenario. Where none
+	// does there is nothing to be ready for, and the status is unknown.
+	Judged bool `json:"judged"`
 	// Status is Pass when each datastore has a copy that survives, is within its
 	// RPO and is sound.
 	Status Status `json:"status"`

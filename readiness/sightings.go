@@ -121,7 +121,11 @@ func (s *Sightings) sawPrimary(o Observation) {
 // earlier look proved stays proven while the copy has not lost anything since.
 func (s *Sightings) prove(seen *Seen, before Observation, c Copy) {
 	r := seen.Held.Reading
-	applied, ahead := s.newest(seen.Held)
+	var applied Maybe[Point]
+	var ahead time.Duration
+	if c.Logical || s.track.system == "" || s.track.isOf(r) { // moments of another history are none of ours
+		applied, ahead = s.newest(seen.Held)
+	}
 	received := later(applied, s.covered(seen.Held, r.Received))
 	if c.Logical {
 		received = later(received, s.acknowledged(seen.Held))
@@ -131,13 +135,15 @@ func (s *Sightings) prove(seen *Seen, before Observation, c Copy) {
 		received = later(received, s.dated(seen.Received))
 		replayed = later(replayed, s.dated(seen.Replayed))
 	}
+	received, replayed = s.capped(received, r, r.Received), s.capped(replayed, r, r.Replayed)
 	seen.Received, seen.Replayed, seen.Ahead = received, replayed, ahead
 }
 
-// dated drops a moment that was read from a clock nobody had compared with ours
-// then, once somebody has: it is derived anew.
+// dated drops what must not be kept: a moment that lay in the future, and one
+// that was read from a clock nobody had compared with ours then, once somebody
+// has. Both are derived anew.
 func (s *Sightings) dated(p Maybe[Point]) Maybe[Point] {
-	if point, ok := p.Get(); ok && point.SourceClock && s.sourceAhead.IsKnown() {
+	if point, ok := p.Get(); ok && (point.clamped || point.SourceClock && s.sourceAhead.IsKnown()) {
 		return Maybe[Point]{}
 	}
 	return p
@@ -153,9 +159,10 @@ func (s *Sightings) newest(o Observation) (best Maybe[Point], ahead time.Duratio
 		if offset, ok := s.sourceAhead.Get(); ok && p.SourceClock {
 			p.At, p.SourceClock = p.At.Add(-offset), false
 		}
-		if p.At.After(o.At) {
-			ahead = max(ahead, p.At.Sub(o.At)-o.Took)
-			p.At = o.At
+		p.At = o.At.Add(p.At.Sub(o.At)) // so that it has a monotonic reading, too
+		if beyond := p.At.Sub(o.At); beyond > 0 {
+			ahead = max(ahead, beyond-o.Took)
+			p.At, p.clamped = o.At, beyond > o.Took
 		}
 		best = later(best, Known(p))
 	}
@@ -194,9 +201,10 @@ func (s *Sightings) acknowledged(o Observation) Maybe[Point] {
 	return Known(Point{At: at, Basis: BasisPosition})
 }
 
-// continues reports whether the copy still holds all that it held before.
+// continues reports whether the copy still holds all that it held before. One
+// that is fed by another name, or by none, is being made anew.
 func continues(before, now Reading) bool {
-	if before.System != now.System || before.Timeline != now.Timeline {
+	if before.System != now.System || before.Timeline != now.Timeline || before.Receiver != now.Receiver {
 		return false
 	}
 	was, wasKnown := before.Received.Get()
@@ -230,4 +238,20 @@ func (s *Sightings) Inherit(from *Sightings, copies []string) {
 			s.track.samples = slices.Clone(from.track.samples)
 		}
 	}
+}
+
+// capped bounds what is claimed by what the track refutes: a copy that holds no
+// more than a position lacks the data of the moment at which the primary was
+// first seen beyond it, whatever some clock says.
+func (s *Sightings) capped(p Maybe[Point], r Reading, held Maybe[Position]) Maybe[Point] {
+	point, ok := p.Get()
+	position, okh := held.Get()
+	if !ok || !okh {
+		return p
+	}
+	if at, ok := s.track.lacks(r, position); ok && point.At.After(at) {
+		point.At = at
+		return Known(point)
+	}
+	return p
 }

@@ -239,3 +239,34 @@ func TestSightings_InheritDropsWhatChanged(t *testing.T) {
 	require.Equal(t, 0.0, seconds(s.Seen("replica").Received), "the track of a primary that stayed goes on")
 	require.Equal(t, 0.0, seconds(old.Seen("replica").Received))
 }
+
+// A clock that was wrong and is put right must not leave a recovery point that
+// the positions refute: the replica lacks what the primary has written since.
+func TestSightings_PositionsRefuteAWrongClock(t *testing.T) {
+	frozen := replicaAt(100, 100).committed(1800) // stamped by a clock half an hour ahead, which nobody had compared
+	steps := []step{looked(0, "replica", frozen), looked(1, "primary", primaryAt(100))}
+	for second := 60.0; second <= 7200; second += 60 {
+		steps = append(steps, looked(second, "primary", primaryAt(Position(100+second))), looked(second+1, "replica", frozen))
+	}
+	s := watch(pair(), steps...)
+	require.LessOrEqual(t, seconds(s.Seen("replica").Received), 60.0, "nothing that was written after the first minute is held")
+	require.GreaterOrEqual(t, seconds(s.Seen("replica").Received), 0.0)
+}
+
+// A standby of another database may be as fresh as it likes.
+func TestSightings_CommitsOfAnotherSystemProveNothing(t *testing.T) {
+	foreign := replicaAt(100, 100).committed(9)
+	foreign.System = "8"
+	s := watch(pair(), looked(0, "primary", primaryAt(100)), looked(10, "replica", foreign))
+	require.False(t, s.Seen("replica").Received.IsKnown())
+}
+
+// A logical replica that is copied anew has lost what it held.
+func TestSightings_LogicalReplicaMadeAnew(t *testing.T) {
+	d := pair()
+	d.Copies[1].Logical = true
+	primary := primaryAt(100)
+	primary.Acknowledged = map[string]Position{"sub": 100}
+	s := watch(d, looked(0, "primary", primary), looked(1, "replica", Reading{Role: RolePrimary, System: "9", Receiver: "sub"}), looked(20, "replica", Reading{Role: RolePrimary, System: "9"}))
+	require.False(t, s.Seen("replica").Received.IsKnown())
+}

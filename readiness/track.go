@@ -20,8 +20,8 @@ type track struct {
 }
 
 type sample struct {
-	at       time.Time
-	position Position
+	since, at time.Time // the first and the last look at which the primary stood there
+	position  Position
 }
 
 // add notes where the primary stood. A history that is another one, or that
@@ -34,11 +34,14 @@ func (t *track) add(at time.Time, r Reading, position Position) {
 		t.samples[n-1].at = at // nothing was written since
 		return
 	}
-	t.samples = append(t.samples, sample{at, position})
+	t.samples = append(t.samples, sample{at, at, position})
 	if len(t.samples) > trackLimit {
 		t.thin()
 	}
 }
+
+// isOf reports whether a reading is of the history of the track.
+func (t *track) isOf(r Reading) bool { return t.system == r.System && t.timeline == r.Timeline }
 
 func (t *track) last() sample {
 	if len(t.samples) == 0 {
@@ -63,7 +66,7 @@ func (t *track) thin() {
 // covers gives the latest moment by which the primary had written no more than
 // the position that the reading proves to be held.
 func (t *track) covers(r Reading, position Position) (time.Time, bool) {
-	if t.system == "" || t.system != r.System || t.timeline != r.Timeline {
+	if t.system == "" || !t.isOf(r) {
 		return time.Time{}, false
 	}
 	n := sort.Search(len(t.samples), func(i int) bool { return t.samples[i].position > position })
@@ -71,4 +74,17 @@ func (t *track) covers(r Reading, position Position) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return t.samples[n-1].at, true
+}
+
+// lacks gives the first moment at which the primary was seen to have written
+// more than the position: whoever holds no more than that lacks data of then.
+func (t *track) lacks(r Reading, position Position) (time.Time, bool) {
+	if t.system == "" || !t.isOf(r) {
+		return time.Time{}, false
+	}
+	n := sort.Search(len(t.samples), func(i int) bool { return t.samples[i].position > position })
+	if n == len(t.samples) {
+		return time.Time{}, false
+	}
+	return t.samples[n].since, true
 }

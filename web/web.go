@@ -99,7 +99,9 @@ func (s *server) metrics() http.Handler {
 	}
 	return promhttp.HandlerForTransactional(prometheus.NewMultiTRegistry(parts...), promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
-		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelError),
+		// Each holds a page in memory until its client has read it.
+		MaxRequestsInFlight: 8,
+		ErrorLog:            slog.NewLogLogger(s.Logger.Handler(), slog.LevelError),
 	})
 }
 
