@@ -184,7 +184,7 @@ func (p printer) findings(r *readiness.Report, all bool) string {
 	for _, f := range found {
 		evidence := f.Evidence
 		if len(f.Also) > 0 {
-			evidence += "\nunknown, too: " + strings.Join(f.Also, ", ")
+			evidence += "; therefore unknown, too: " + strings.Join(f.Also, ", ")
 		}
 		t.AppendRow(table.Row{p.status(f.Status), f.Subject, f.Name, evidence, f.Remedy})
 	}

@@ -56,6 +56,9 @@ one stays in force. SIGTERM and Ctrl-C stop within 5 s.`,
 
 // serve runs the daemon until ctx ends; ready, which may be nil, is told where it listens.
 func serve(ctx context.Context, web webFlags, log *slog.Logger, load func() (*config.Config, error), ready func(address string)) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // before anything slow: it would end the process otherwise
+	defer signal.Stop(hangups)
 	a, err := app.New(ctx, app.Options{
 		Load: load, Listen: *web.listen, WebConfigFile: *web.config, Lifecycle: *web.lifecycle, Pprof: *web.pprof,
 		Build: build(), Logger: log,
@@ -66,8 +69,5 @@ func serve(ctx context.Context, web webFlags, log *slog.Logger, load func() (*co
 	if ready != nil {
 		ready(a.Addr().String())
 	}
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	return a.Run(ctx, hangups)
 }

@@ -57,7 +57,7 @@ func (s row) hears(heard *time.Time) (connected readiness.Maybe[bool], evidence 
 
 func checkReceiver(s row) (readiness.Check, readiness.Maybe[bool]) {
 	const remedy = "see the log of the standby: the way to its source, the role and password of primary_conninfo, and whether the source still has the WAL it needs"
-	check := readiness.Check{Name: CheckReceiver, Status: readiness.Fail, Remedy: remedy}
+	check := readiness.Check{Name: CheckReceiver, Status: readiness.Fail, Remedy: remedy, Upstream: true}
 	w := s.Receiver
 	switch {
 	case w == nil:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,8 +94,9 @@ func tableMissing(err error) bool {
 	return errors.As(err, &refusal) && (refusal.Code == "42P01" || refusal.Code == "3F000")
 }
 
-// readHeartbeat takes the row that has arrived at a replica for proof: ours,
-// whose moment is of our own clock, or else the newest of another drwatch.
+// readHeartbeat takes the row that has arrived at a replica for proof: ours, whose
+// moment is of our own clock. That of another drwatch is of a clock that nobody
+// has compared with ours, and proves nothing here.
 func (p *Probe) readHeartbeat(r *readiness.Reading, a answer) {
 	switch {
 	case a.beatsErr != nil:
@@ -108,13 +110,17 @@ func (p *Probe) readHeartbeat(r *readiness.Reading, a answer) {
 		})
 		return
 	}
-	newest, whose := a.beats[0], "of the drwatch "+a.beats[0].Instance
-	for _, b := range a.beats {
-		if b.Instance == p.target.Instance {
-			newest, whose = b, "of this drwatch"
-		}
+	ours := slices.IndexFunc(a.beats, func(b beat) bool { return b.Instance == p.target.Instance })
+	if ours < 0 {
+		r.Checks = append(r.Checks, readiness.Check{
+			Name: CheckHeartbeat, Status: readiness.Warn,
+			Evidence: fmt.Sprintf("only rows of other drwatches have arrived (%s), on clocks that nobody has compared with ours", a.beats[0].Instance),
+			Remedy:   "wait for the first row of this one; if that never comes, give instance.name, so that it is the same after a restart",
+		})
+		return
 	}
-	evidence := fmt.Sprintf("a row %s has arrived, written %s ago", whose, readiness.InSeconds(age(a.asked, newest.At)))
+	newest := a.beats[ours]
+	evidence := fmt.Sprintf("a row of this drwatch has arrived, written %s ago", readiness.InSeconds(age(a.asked, newest.At)))
 	if p.target.Copy.Logical {
 		if s, _ := find(a.subscriptions, p.cfg.Subscription); !s.complete() {
 			evidence += "; it proves nothing while the subscription is not whole"

@@ -21,16 +21,23 @@ func (i info) checkLink(kind readiness.CopyKind, maxSilence time.Duration) readi
 		return failing(CheckLink, "a full copy is on its way from "+i.sourceName()+i.bytesLeft()+", and what it holds is about to go",
 			"wait; if it begins again and again, raise repl-backlog-size and the client-output-buffer-limit for replicas on the primary")
 	case !i.linkUp:
-		return failing(CheckLink, "the link to "+i.sourceName()+" is down"+i.since(),
-			"see the log of the replica: network, masteruser and masterauth, TLS, or a primary that is gone")
+		return upstream(failing(CheckLink, "the link to "+i.sourceName()+" is down"+i.since(),
+			"see the log of the replica: network, masteruser and masterauth, TLS, or a primary that is gone"))
 	case !i.held().IsKnown():
 		return failing(CheckLink, "it follows "+i.sourceName()+" without PSYNC, so nobody can tell how far",
 			"let the user of the replication run PSYNC and REPLCONF (ACL SETUSER ... +psync +replconf +ping), and restart the replica")
 	case !i.connected(maxSilence):
-		return failing(CheckLink, fmt.Sprintf("the link to %s is said to be up, and silent for %s", i.sourceName(), i.silence()),
-			"see whether the primary hangs or the network drops packets; if it pings less often on purpose (repl-ping-replica-period), raise max_silence")
+		return upstream(failing(CheckLink, fmt.Sprintf("the link to %s is said to be up, and silent for %s", i.sourceName(), i.silence()),
+			"see whether the primary hangs or the network drops packets; if it pings less often on purpose (repl-ping-replica-period), raise max_silence"))
 	}
 	return passing(CheckLink, fmt.Sprintf("up to %s, heard from it %s ago", i.sourceName(), i.silence()))
+}
+
+// upstream marks a check that is about the link alone: what the replica holds, it
+// holds without its primary, too.
+func upstream(c readiness.Check) readiness.Check {
+	c.Upstream = true
+	return c
 }
 
 // checkReplicas tells of the replication of a primary.

@@ -243,6 +243,9 @@ func (s *session) greeting() []command {
 func (s *session) wrong(ctx context.Context, err error, to command, greeting bool) error {
 	var refused goredis.Error
 	farewell, said := s.conn.farewell()
+	if !said && hungUp(s.conn.failed) && len(s.conn.opening) == 0 && s.server.tls == nil {
+		farewell, said = s.server.overhear(ctx)
+	}
 	switch {
 	case said:
 		return s.server.refused(farewell, to, false)
@@ -257,6 +260,22 @@ func (s *session) wrong(ctx context.Context, err error, to command, greeting boo
 	default: // the client could not read what came
 		return s.server.failure(ctx, whatElse(string(s.conn.opening)))
 	}
+}
+
+// overhear connects and says nothing: what a server tells a client that it does
+// not want gets lost when the client speaks at the same time.
+func (s server) overhear(ctx context.Context) (refusal, bool) {
+	const enough = 200 * time.Millisecond
+	part, cancel := context.WithTimeout(ctx, min(enough, half(ctx)))
+	defer cancel()
+	raw, err := (&net.Dialer{KeepAlive: -1}).DialContext(part, "tcp", s.addr)
+	if err != nil {
+		return "", false
+	}
+	conn := newGuard(part, raw)
+	defer func() { _ = conn.Close() }()
+	_, _ = conn.receive(make([]byte, 64))
+	return conn.farewell()
 }
 
 // texts reads answers that are texts.
