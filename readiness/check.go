@@ -89,4 +89,5 @@ const (
 	CheckConnected      = "connected"       // the replica is receiving
 	CheckClock          = "clock"           // no recovery point lies in the future, clocks agree
 	CheckSplitBrain     = "split-brain"     // at most one server of the datastore takes writes
+	CheckHistory        = "history"         // the primary goes on from where it was
 )

@@ -370,9 +370,31 @@ func (j judgement) datastoreChecks() []Check {
 	if !slices.ContainsFunc(j.datastore.Copies, func(c Copy) bool { return c.Kind == Primary }) {
 		return nil
 	}
-	check := j.checkSplitBrain()
-	check.Name, check.Subject = CheckSplitBrain, j.datastore.Name
-	return []Check{check}
+	split, history := j.checkSplitBrain(), j.checkHistory()
+	split.Name, split.Subject = CheckSplitBrain, j.datastore.Name
+	history.Name, history.Subject = CheckHistory, j.datastore.Name
+	return []Check{split, history}
+}
+
+// breakTold is for how long a break in the history is told.
+const breakTold = 24 * time.Hour
+
+// checkHistory tells of a primary that does not go on from where it was. Its
+// replicas follow it all the same, and then everything looks in good order.
+func (j judgement) checkHistory() Check {
+	source, _ := j.source()
+	switch {
+	case source.Held.At.IsZero():
+		return Check{Evidence: "the primary has not been seen yet"}
+	case source.Broke != "" && elapsed(source.BrokeAt, j.now) < breakTold:
+		return Check{
+			Status:   Warn,
+			Evidence: fmt.Sprintf("%s, seen %s ago", source.Broke, InSeconds(elapsed(source.BrokeAt, j.now))),
+			Remedy:   "see whether the data is all there: a primary that was restored, replaced, or restarted without its data looks like this, and its replicas follow it into that",
+		}
+	default:
+		return Check{Status: Pass, Evidence: "the primary goes on from where it was"}
+	}
 }
 
 // checkSplitBrain counts who takes writes. A server that cannot be seen might,

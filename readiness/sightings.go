@@ -33,6 +33,10 @@ type Seen struct {
 	Replayed Maybe[Point]
 	// Ahead is by how much a proven moment lay in the future of the look.
 	Ahead time.Duration
+	// Broke tells how the history of a primary broke with what it was before, and
+	// BrokeAt when that was seen; empty when it never did.
+	Broke   string
+	BrokeAt time.Time
 	// Looks counts the looks, Failures those that gave no reading, by class.
 	Looks    uint64
 	Failures map[Class]uint64
@@ -72,6 +76,11 @@ func (s *Sightings) Observe(c Copy, o Observation) {
 	next.Held = o
 	switch c.Kind {
 	case Primary:
+		if written, ok := o.Reading.Written.Get(); ok {
+			if how := s.track.departs(o.Reading, written); how != "" {
+				next.Broke, next.BrokeAt = how, o.At
+			}
+		}
 		s.sawPrimary(o)
 		next.Received = Known(Point{At: o.At, Basis: BasisLive})
 		next.Replayed = next.Received

@@ -253,6 +253,33 @@ func TestSightings_PositionsRefuteAWrongClock(t *testing.T) {
 	require.GreaterOrEqual(t, seconds(s.Seen("replica").Received), 0.0)
 }
 
+// A primary that comes back empty takes its replicas with it, and then everything
+// looks in good order: it has to be told.
+func TestSightings_BreakInTheHistoryIsTold(t *testing.T) {
+	empty := primaryAt(5)
+	empty.System = "9"
+	for name, row := range map[string]struct {
+		then  Reading
+		says  string
+		after float64
+		want  Status
+	}{
+		"goes on":           {primaryAt(200), "goes on from where it was", 0, Pass},
+		"another history":   {empty, "another history than before: 9, was 7", 0, Warn},
+		"went back":         {primaryAt(50), "went back in its history by 50 bytes", 0, Warn},
+		"a promotion":       {func() Reading { r := primaryAt(50); r.Timeline = "2"; return r }(), "goes on", 0, Pass},
+		"told for a day":    {empty, "goes on", 25 * 3600, Pass},
+		"and all that time": {empty, "another history", 23 * 3600, Warn},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := watch(pair(), looked(0, "primary", primaryAt(100)), looked(15, "primary", row.then))
+			check := evaluate(s, 15+row.after).check(t, "db", CheckHistory)
+			require.Equal(t, row.want, check.Status)
+			require.Contains(t, check.Evidence, row.says)
+		})
+	}
+}
+
 // A standby of another database may be as fresh as it likes.
 func TestSightings_CommitsOfAnotherSystemProveNothing(t *testing.T) {
 	foreign := replicaAt(100, 100).committed(9)

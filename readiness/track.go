@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"fmt"
 	"sort"
 	"time"
 )
@@ -42,6 +43,21 @@ func (t *track) add(at time.Time, r Reading, position Position) {
 
 // isOf reports whether a reading is of the history of the track.
 func (t *track) isOf(r Reading) bool { return t.system == r.System && t.timeline == r.Timeline }
+
+// departs tells how a reading of the primary breaks with the history so far;
+// empty when it does not. A new timeline is a promotion, and no break.
+func (t *track) departs(r Reading, position Position) string {
+	switch {
+	case t.system == "" || r.System == "":
+		return ""
+	case t.system != r.System:
+		return fmt.Sprintf("the primary holds another history than before: %s, was %s", r.System, t.system)
+	case t.timeline == r.Timeline && t.last().position > position:
+		return fmt.Sprintf("the primary went back in its history by %d bytes", t.last().position-position)
+	default:
+		return ""
+	}
+}
 
 func (t *track) last() sample {
 	if len(t.samples) == 0 {
