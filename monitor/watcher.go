@@ -2,9 +2,10 @@ package monitor
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -77,9 +78,8 @@ func (m *Monitor) watch(ctx context.Context, w *watcher) {
 // start. The copies of one datastore are looked at together: what a replica
 // holds is held against where its primary stands.
 func phase(datastore string) float64 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(datastore))
-	return float64(h.Sum32()) / (1 << 32)
+	sum := sha256.Sum256([]byte(datastore)) // spreads names that differ in one digit, which shorter hashes do not
+	return float64(binary.BigEndian.Uint32(sum[:])) / (1 << 32)
 }
 
 func firstGap(s Schedule, now time.Time) time.Duration {
