@@ -178,19 +178,9 @@ func (s *Sightings) newest(o Observation) (best Maybe[Point], ahead time.Duratio
 	return best, ahead
 }
 
+// covered gives the moment that a position proves, by the track.
 func (s *Sightings) covered(o Observation, position Maybe[Position]) Maybe[Point] {
-	p, ok := position.Get()
-	if !ok {
-		return Maybe[Point]{}
-	}
-	at, ok := s.track.covers(o.Reading, p)
-	if !ok {
-		return Maybe[Point]{}
-	}
-	if at.After(o.At) { // the primary wrote nothing between the two looks
-		at = o.At
-	}
-	return Known(Point{At: at, Basis: BasisPosition})
+	return s.provenBy(o.Reading, position, o.At)
 }
 
 // acknowledged is what the source says that a logical replica has confirmed. It
@@ -200,12 +190,22 @@ func (s *Sightings) acknowledged(o Observation) Maybe[Point] {
 	if !ok || o.Reading.Receiver == "" {
 		return Maybe[Point]{}
 	}
-	at, ok := s.track.covers(Reading{System: s.track.system, Timeline: s.track.timeline}, position)
+	return s.provenBy(Reading{System: s.track.system, Timeline: s.track.timeline}, Known(position), o.At)
+}
+
+// provenBy gives the moment that a position in the history of a reading proves,
+// and never one after the look at the copy.
+func (s *Sightings) provenBy(r Reading, position Maybe[Position], looked time.Time) Maybe[Point] {
+	p, ok := position.Get()
 	if !ok {
 		return Maybe[Point]{}
 	}
-	if at.After(o.At) {
-		at = o.At
+	at, ok := s.track.covers(r, p)
+	if !ok {
+		return Maybe[Point]{}
+	}
+	if at.After(looked) { // the primary wrote nothing between the two looks
+		at = looked
 	}
 	return Known(Point{At: at, Basis: BasisPosition})
 }
