@@ -76,7 +76,7 @@ type Check struct {
 	// Remedy is what to do; empty when the check passes.
 	Remedy string `json:"remedy,omitempty"`
 	// Upstream says that the check is about the link to the source, and not about
-	// what the copy holds: without a source it tells nothing new.
+	// what the copy holds: what a broken link loses shows as exposure.
 	Upstream bool `json:"-"`
 }
 

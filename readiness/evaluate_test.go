@@ -144,7 +144,7 @@ func TestEvaluate_Verdicts(t *testing.T) {
 		},
 		"link cut": {
 			append(healthy(), looked(15, "primary", primaryAt(900)), looked(15, "replica", func() Reading { r := replicaAt(100, 100); r.Connected = Known(false); return r }())), 15,
-			Known(Seconds(15)), true, Fail, map[string]Status{"db/replica connected": Fail},
+			Known(Seconds(15)), true, Pass, map[string]Status{"db/replica connected": Fail},
 		},
 		"split brain": {
 			append(healthy(), looked(15, "primary", primaryAt(100)), looked(15, "replica", Reading{Role: RolePrimary, System: "7", Timeline: "2", Server: "r"})), 15,
@@ -280,7 +280,7 @@ func TestEvaluate_OneSoundCopyIsEnough(t *testing.T) {
 	require.False(t, r.Ready, "the exit code still tells that something needs a person")
 
 	broken := replicaAt(100, 100)
-	broken.Connected, broken.Server = Known(false), "s"
+	broken.Server = "p" // the primary under another name
 	r = evaluate(watch(d, append(healthy(), looked(1, "second", broken), failed(15, "replica"))...), 16)
 	require.Equal(t, Unknown, r.coverage(t, RegionFailure).Ready)
 }
@@ -367,7 +367,21 @@ func TestEvaluate_PrimaryLostReplicaIsStillReady(t *testing.T) {
 	require.False(t, r.Ready)
 
 	r = evaluate(watch(pair(), append(healthy(), looked(15, "primary", primaryAt(100)), looked(15, "replica", cutOff))...), 20)
-	require.Equal(t, Fail, r.coverage(t, RegionFailure).Ready, "while the primary is there, a replica that is cut off is not sound")
+	require.Equal(t, Fail, r.check(t, "db/replica", CheckConnected).Status)
+	require.Equal(t, Pass, r.coverage(t, RegionFailure).Ready, "the same replica is no worse while the primary is there")
+	require.False(t, r.Ready)
+}
+
+// A primary that was never identified is not one to be compared with, and losing
+// sight of it makes nothing of the replica surer.
+func TestEvaluate_PrimaryThatDoesNotTellItsHistoryIsNotReady(t *testing.T) {
+	nameless := primaryAt(100)
+	nameless.System = ""
+	replica := replicaAt(100, 100)
+	replica.Points = []Point{{At: at(5), Basis: BasisHeartbeat}}
+	looks := []step{looked(5, "primary", nameless), looked(6, "replica", replica)}
+	require.NotEqual(t, Pass, evaluate(watch(pair(), looks...), 10).coverage(t, RegionFailure).Ready)
+	require.NotEqual(t, Pass, evaluate(watch(pair(), append(looks, failed(8, "primary"))...), 10).coverage(t, RegionFailure).Ready)
 }
 
 // What nobody promises is not judged, and so not ready either.

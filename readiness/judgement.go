@@ -129,6 +129,13 @@ func (j judgement) source() (*Seen, bool) {
 	return nil, false
 }
 
+// neverSaw reports whether no primary has answered yet, so that there is nothing
+// to compare a replica with.
+func (j judgement) neverSaw() bool {
+	source, ok := j.source()
+	return ok && source.Good.At.IsZero()
+}
+
 // unseen is the evidence of everything that is unknown because the copy cannot
 // be looked at; the check look says why.
 const unseen = "cannot be seen"
@@ -151,30 +158,21 @@ func (j judgement) copyChecks(i int) []Check {
 			check = j.answer(name, c, seen)
 		}
 		check.Name, check.Subject = name, subject
-		check.Upstream = check.Upstream || name == CheckConnected || name == CheckSameSystem && check.Status == Unknown
+		check.Upstream = check.Upstream || name == CheckConnected || name == CheckSameSystem && j.neverSaw()
 		checks = append(checks, check)
 	}
 	return checks
 }
 
-// sourceSeen reports whether the primary can be looked at. Without it every
-// replica is cut off, which takes nothing from what it holds.
-func (j judgement) sourceSeen() bool {
-	for i, c := range j.datastore.Copies {
-		if c.Kind == Primary && j.look(c, j.seen[i]).Status == Pass {
-			return true
-		}
-	}
-	return false
-}
-
 // soundness is the worst of the checks that say whether one can recover from
-// the copy, and the check that says it.
+// the copy, and the check that says it. Those on the link to the source do not:
+// a link that is broken loses what comes after, and the exposure tells how much.
+// Were they to count while the source is seen, losing the source would make a
+// copy sound that was cut off from it before.
 func (j judgement) soundness(r CopyReport) (Status, Check) {
-	seen := j.sourceSeen()
 	status, by := Pass, Check{}
 	for _, check := range r.Checks {
-		if (seen || !check.Upstream) && check.Status.worse(status) {
+		if !check.Upstream && check.Status.worse(status) {
 			status, by = check.Status, check
 		}
 	}
