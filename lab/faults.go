@@ -21,11 +21,13 @@ const (
 	ReplayPaused          Fault = "replay-paused"
 	LinkCut               Fault = "link-cut"
 	LinkSlow              Fault = "link-slow"
+	LinkSilent            Fault = "link-silent"
 	ReceiverFrozen        Fault = "receiver-frozen"
 	PrimaryKilled         Fault = "primary-killed"
 	PrimaryFrozen         Fault = "primary-frozen"
 	PrimaryUnseen         Fault = "primary-unseen"
 	Partition             Fault = "partition"
+	PartitionSilent       Fault = "partition-silent"
 	RedisLinkCut          Fault = "redis-link-cut"
 	RedisLinkSlow         Fault = "redis-link-slow"
 	RedisReplicaDown      Fault = "redis-replica-down"
@@ -40,6 +42,9 @@ const (
 	postgresDelay = 3 * time.Second
 	redisDelay    = 2 * time.Second
 )
+
+// silence is how late a silent link delivers: nobody waits for it.
+const silence = 24 * time.Hour
 
 // FaultInfo describes a fault to people.
 type FaultInfo struct {
@@ -95,6 +100,7 @@ func (l *Lab) allFaults() []fault {
 		},
 		l.linkCut(LinkCut, "PostgreSQL replication between the regions is cut", pg, postgresReplication),
 		l.linkSlow(LinkSlow, "PostgreSQL replication between the regions takes 3 s each way", pg, postgresReplication, postgresDelay),
+		l.linkSilent(LinkSilent, "PostgreSQL replication between the regions falls silent, with its connections open", pg, postgresReplication),
 		{
 			FaultInfo: FaultInfo{ReceiverFrozen, "the standby's WAL receiver stands still, with its connection open"},
 			takes:     []string{postgresStandby}, stores: pg, halts: true,
@@ -105,6 +111,7 @@ func (l *Lab) allFaults() []fault {
 		l.frozen(PrimaryFrozen, "the PostgreSQL primary stands still, with its connections open", postgresPrimary, pg),
 		l.linkCut(PrimaryUnseen, "the PostgreSQL primary cannot be seen from the standby region, though replication goes on", nil, postgresView),
 		l.linkCut(Partition, "nothing passes between the regions", both, postgresReplication, postgresView, redisReplication, redisView),
+		l.linkSilent(PartitionSilent, "what is sent between the regions vanishes, with the connections open", both, postgresReplication, postgresView, redisReplication, redisView),
 		l.linkCut(RedisLinkCut, "Redis replication between the regions is cut", rd, redisReplication),
 		l.linkSlow(RedisLinkSlow, "Redis replication between the regions takes 2 s each way", rd, redisReplication, redisDelay),
 		{
@@ -172,9 +179,27 @@ func (l *Lab) linkCut(name Fault, description string, stores []Store, links ...s
 func (l *Lab) linkSlow(name Fault, description string, stores []Store, link string, delay time.Duration) fault {
 	return fault{
 		FaultInfo: FaultInfo{name, description},
-		stores:    stores,
-		strike:    func(context.Context) error { l.link(link).slow(delay); return nil },
-		undo:      func(context.Context) error { l.link(link).slow(0); return nil },
+		takes:     []string{link}, stores: stores,
+		strike: func(context.Context) error { l.link(link).slow(delay); return nil },
+		undo:   func(context.Context) error { l.link(link).slow(0); return nil },
+	}
+}
+
+// linkSilent is a link whose packets are dropped: nobody is told, connections stay open, and new ones hang. What was
+// sent meanwhile arrives when it is healed, as TCP sends it again.
+func (l *Lab) linkSilent(name Fault, description string, stores []Store, links ...string) fault {
+	all := func(delay time.Duration) func(context.Context) error {
+		return func(context.Context) error {
+			for _, link := range links {
+				l.link(link).slow(delay)
+			}
+			return nil
+		}
+	}
+	return fault{
+		FaultInfo: FaultInfo{name, description},
+		takes:     links, stores: stores, halts: true,
+		strike: all(silence), undo: all(0),
 	}
 }
 

@@ -217,6 +217,18 @@ func faultTests() []faultTest {
 			require.Equal(t, "down", redisInfo(t, l, lab.Standby)["master_link_status"])
 			requireWrites(t, l, lab.Postgres, lab.Redis)
 		}},
+		{lab.LinkSilent, func(t *testing.T, l *lab.Lab) {
+			require.Equal(t, "streaming", query[string](t, l, lab.Standby, "SELECT status FROM pg_stat_wal_receiver"), "it looks well")
+			received := query[string](t, l, lab.Standby, "SELECT pg_last_wal_receive_lsn()::text")
+			requireWrites(t, l, lab.Postgres)
+			require.Equal(t, received, query[string](t, l, lab.Standby, "SELECT pg_last_wal_receive_lsn()::text"))
+			connectAs(t, l.Endpoints().Postgres, l.Endpoints().Postgres.PrimaryAcross, "drwatch") // still in sight
+		}},
+		{lab.PartitionSilent, func(t *testing.T, l *lab.Lab) {
+			requireSilent(t, l.Endpoints().Postgres.PrimaryAcross)
+			requireSilent(t, l.Endpoints().Redis.PrimaryAcross)
+			requireWrites(t, l, lab.Postgres, lab.Redis)
+		}},
 		{lab.RedisLinkCut, func(t *testing.T, l *lab.Lab) {
 			require.Equal(t, "down", redisInfo(t, l, lab.Standby)["master_link_status"])
 			require.Eventually(t, func() bool { return redisInfo(t, l, lab.Primary)["connected_slaves"] == "0" }, 5*time.Second, 50*time.Millisecond)

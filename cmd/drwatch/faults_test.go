@@ -386,6 +386,19 @@ func TestFaults_ThePageTellsTheTruth(t *testing.T) {
 				require.Equal(t, 1.0, p.value("dr_ready scenario=region-failure"), "the replica is still one to recover from")
 			}},
 		{fault: "partition", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/primary look": "unknown", cache + "/primary look": "unknown", db + "/replica receiver": "fail"}},
+		{fault: "link-silent", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/replica look": "pass", db + "/primary look": "pass"},
+			more: func(t *testing.T, _ page) {
+				f.eventually(t, told, "lag shows, although every connection is open", func(p page) error {
+					if bytes := p.value("dr_replication_received_lag_bytes datastore=" + db); !(bytes > 0) {
+						return fmt.Errorf("%v bytes", bytes)
+					}
+					return nil
+				})
+			}},
+		{fault: "partition-silent", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/primary look": "unknown", cache + "/primary look": "unknown", db + "/replica look": "pass"},
+			more: func(t *testing.T, p page) {
+				require.Greater(t, p.value("dr_probe_failures_total class=timeout probe="+db+"/primary"), 0.0)
+			}},
 		{fault: "redis-link-cut", store: lab.Redis, datastore: cache, loses: true, checks: want{cache + "/replica look": "pass", cache + "/replica link": "fail"}},
 		{fault: "redis-replica-down", unreadable: true, store: lab.Redis, datastore: cache, loses: true, checks: want{cache + "/replica look": "unknown"}},
 		{fault: "redis-primary-killed", store: lab.Redis, datastore: cache, checks: want{cache + "/primary look": "unknown", cache + "/replica look": "pass"},
@@ -428,7 +441,7 @@ func TestFaults_ThePageTellsTheTruth(t *testing.T) {
 			if row.loses {
 				f.stands(t, row.datastore)
 			}
-			if row.fault != "idle" && !strings.HasSuffix(string(row.fault), "-slow") && row.fault != "receiver-frozen" {
+			if row.fault != "idle" && !strings.HasSuffix(string(row.fault), "-slow") && row.fault != "receiver-frozen" && row.fault != "link-silent" {
 				code, out := f.check(t)
 				require.Equal(t, exitNotReady, code, out)
 				require.Contains(t, out, "NOT READY")
