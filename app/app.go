@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +53,7 @@ type App struct {
 
 	concurrency int // as at the start
 
-	reloading sync.Mutex // one reload at a time
+	reloading chan struct{} // holds one place: one reload at a time
 	teardowns []teardown
 }
 
@@ -66,7 +65,7 @@ type teardown struct {
 
 // New makes everything and binds the address, and looks at nothing yet.
 func New(ctx context.Context, o Options) (_ *App, err error) {
-	a := &App{options: o, log: o.Logger, own: collectors.NewOwn(o.Build)}
+	a := &App{options: o, log: o.Logger, own: collectors.NewOwn(o.Build), reloading: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.stop(ctx))
@@ -124,7 +123,7 @@ func (a *App) webOptions() web.Options {
 		Logger:  a.log.With("component", "web"),
 	}
 	if a.options.Lifecycle {
-		o.Reload = func(context.Context) error { return a.Reload() }
+		o.Reload = a.Reload
 	}
 	return o
 }
@@ -158,20 +157,22 @@ const (
 // Run looks and serves until ctx ends or serving fails, reloads at each signal,
 // and stops in good order.
 func (a *App) Run(ctx context.Context, reload <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	a.monitor.Start()
-	go func() { served <- a.serve() }()
+	go func() {
+		defer cancel() // also ends the wait for a reload
+		served <- a.serve()
+	}()
 	for {
 		select {
 		case <-reload:
-			if err := a.Reload(); err != nil {
-				a.log.Error("reload the configuration: refused, the old one stays in force", "error", err)
+			if err := a.Reload(ctx); err != nil && ctx.Err() == nil {
+				a.log.Error(notReloaded, "error", err)
 			}
-		case err := <-served:
-			return errors.Join(err, a.stopInTime())
 		case <-ctx.Done():
 			err := a.stopInTime()
-			return errors.Join(err, <-served)
+			return errors.Join(<-served, err)
 		}
 	}
 }
@@ -205,11 +206,39 @@ func (a *App) stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+const notReloaded = "reload the configuration: refused, the old one stays in force"
+
 // Reload loads the configuration anew and puts it in force. When it is refused,
-// nothing has changed.
-func (a *App) Reload() error {
-	a.reloading.Lock()
-	defer a.reloading.Unlock()
+// nothing has changed. No context ends the reading of a file from a mount that is
+// dead: when ctx ends first, Reload returns its error, the reload goes on by
+// itself, and the log tells what becomes of it.
+func (a *App) Reload(ctx context.Context) error {
+	select {
+	case a.reloading <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for an earlier reload, which still reads the configuration: %w", ctx.Err())
+	}
+	outcome := make(chan error)
+	go func() {
+		err := a.reload()
+		<-a.reloading
+		select {
+		case outcome <- err:
+		case <-ctx.Done():
+			if err != nil {
+				a.log.Error(notReloaded, "error", err)
+			}
+		}
+	}()
+	select {
+	case err := <-outcome:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("read the configuration: %w", ctx.Err())
+	}
+}
+
+func (a *App) reload() error {
 	cfg, err := a.options.Load()
 	if err != nil {
 		a.own.ConfigRefused()

@@ -16,8 +16,18 @@ type timing struct {
 }
 
 // staleAfter is the age at which a look no longer counts: two looks were missed,
-// and the second has had its time.
+// and the second has had its time. A schedule that pauses gets no more: what was
+// read in the evening does not tell whether one could recover in the night.
 func (t timing) staleAfter(timeout time.Duration) time.Duration { return 2*t.shortest + timeout }
+
+// pause is the longest time without a look, where a look does not count for so
+// long; zero where it does.
+func (t timing) pause(timeout time.Duration) time.Duration {
+	if t.longest <= t.staleAfter(timeout) {
+		return 0
+	}
+	return t.longest
+}
 
 // schedules remembers what a spec means: thousands of copies share a few.
 type schedules map[string]parsed
@@ -72,7 +82,18 @@ func parseEvery(text string) (timing, error) {
 	case every < time.Second || every%time.Second != 0:
 		return timing{}, fmt.Errorf("@every takes whole seconds, and %s is not", text)
 	}
-	return timing{schedule: cron.Every(every), shortest: every, longest: every}, nil
+	return timing{schedule: interval(every), shortest: every, longest: every}, nil
+}
+
+// interval is @every, at moments that are the same whenever drwatch was started,
+// as those of cron fields are: whoever looks a little after each of them keeps
+// that place. The library counts from the last look, and so looks that began
+// together would stay together.
+type interval time.Duration
+
+// Next gives the first whole multiple of the interval after t.
+func (i interval) Next(t time.Time) time.Time {
+	return t.Truncate(time.Duration(i)).Add(time.Duration(i))
 }
 
 // How far gaps looks: a year and a day or 20,000 looks, two weeks of one a

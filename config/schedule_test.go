@@ -37,8 +37,8 @@ func TestSchedule_Next(t *testing.T) {
 	from := time.Date(2026, time.March, 28, 23, 58, 30, 0, time.UTC) // Central Europe skips an hour at 01:00 UTC
 	for spec, next := range map[string]string{
 		"@every 15s":                       "2026-03-28T23:58:45Z",
-		"@every 1h30m":                     "2026-03-29T01:28:30Z",
-		" @every  1m ":                     "2026-03-28T23:59:30Z",
+		"@every 1h30m":                     "2026-03-29T00:00:00Z",
+		" @every  1m ":                     "2026-03-28T23:59:00Z",
 		"@hourly":                          "2026-03-29T00:00:00Z",
 		"@daily":                           "2026-03-29T00:00:00Z",
 		"*/5 * * * *":                      "2026-03-29T00:00:00Z",
@@ -51,6 +51,22 @@ func TestSchedule_Next(t *testing.T) {
 		targets := parse(t, withSchedule(spec)).Targets()
 		require.Equal(t, next, targets[0].Schedule.Next(from).UTC().Format(time.RFC3339), spec)
 		require.Equal(t, spec, targets[0].Spec)
+	}
+}
+
+// Moments that depended on when somebody asks would be others after each start,
+// and for each copy of one datastore.
+func TestSchedule_EveryComesAtTheSameMoments(t *testing.T) {
+	const every = 7 * time.Second
+	schedule := parse(t, withSchedule("@every 7s")).Targets()[0].Schedule
+	from := time.Date(2026, time.March, 28, 23, 58, 30, 0, time.UTC)
+	first := schedule.Next(from)
+	for i := range 100 {
+		asked := from.Add(time.Duration(i) * 1300 * time.Millisecond)
+		next := schedule.Next(asked)
+		require.Zero(t, next.Sub(first)%every)
+		require.True(t, next.After(asked))
+		require.LessOrEqual(t, next.Sub(asked), every)
 	}
 }
 
@@ -67,6 +83,21 @@ func TestSchedule_StaleAfter(t *testing.T) {
 		"CRON_TZ=Europe/Berlin @daily": 46*time.Hour + time.Second,    // the day that loses an hour
 	} {
 		require.Equal(t, stale, parse(t, withSchedule(spec)).Targets()[0].Copy.StaleAfter, spec)
+	}
+}
+
+// Where the schedule itself pauses, people are told so, and do not look for a
+// fault of drwatch in the night.
+func TestSchedule_Pause(t *testing.T) {
+	for spec, pause := range map[string]time.Duration{
+		"@every 15s":       0,
+		"*/7 * * * *":      0,
+		"0 0 1 * *":        0,
+		"0 6 * * 1-5":      3 * 24 * time.Hour,
+		"*/5 8-18 * * *":   13*time.Hour + 5*time.Minute,
+		"*/5 8-18 * * 1-5": 61*time.Hour + 5*time.Minute,
+	} {
+		require.Equal(t, pause, parse(t, withSchedule(spec)).Targets()[0].Copy.Pause, spec)
 	}
 }
 

@@ -25,9 +25,12 @@ type Prober interface {
 	Look(ctx context.Context) (readiness.Reading, error)
 }
 
-// Schedule tells when to look next; robfig/cron's schedules are ones.
+// Schedule is a series of moments.
 type Schedule interface {
-	Next(time.Time) time.Time
+	// Next gives the first of them after a moment. They are the same whoever asks,
+	// and when: moments that depend on the last look, as those of robfig/cron's own
+	// @every do, would keep looks together that began together.
+	Next(after time.Time) time.Time
 }
 
 // Recorder counts how the looking goes. It is called from many goroutines.
@@ -49,7 +52,8 @@ type Target struct {
 	Timeout time.Duration
 	Prober  Prober
 	// Fingerprint changes when anything that matters to the looking does. A
-	// target whose fingerprint stays keeps what was seen of it across a reload.
+	// target whose fingerprint stays keeps what was seen of it across a reload, and
+	// is never looked at twice at once.
 	Fingerprint string
 }
 
@@ -72,6 +76,10 @@ type Monitor struct {
 	log      *slog.Logger
 
 	picture atomic.Pointer[picture]
+
+	// underWay holds the place of every look that has not returned, those included
+	// for which nobody waits any more.
+	underWay sync.Map
 
 	// swapping keeps what a look has found from getting lost in a picture that is
 	// just being replaced.
@@ -117,6 +125,14 @@ type target struct {
 	// it is held: what is proven of a replica is proven of one primary.
 	identity string
 }
+
+// place is where no two looks are at once, whatever becomes of the schedule.
+type place struct {
+	id          readiness.CopyID
+	fingerprint string
+}
+
+func (t *target) place() place { return place{t.ID, t.Fingerprint} }
 
 // watchedAs reports whether the looking at both is the same.
 func (t *target) watchedAs(other *target) bool {

@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/robfig/cron/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drwatch/drwatch/config"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -34,25 +36,35 @@ func hangs(ctx context.Context) (readiness.Reading, error) {
 	return readiness.Reading{}, ctx.Err()
 }
 
+// every is the schedule as the file means it.
 func every(t testing.TB, spec string) Schedule {
 	t.Helper()
-	s, err := cron.ParseStandard(spec)
+	c, _, err := config.Parse("drwatch.yaml", fmt.Appendf(nil, `
+system: test
+instance: { name: test, region: central }
+regions: { primary: west, standby: central }
+schedule: %q
+datastores:
+  - name: cache
+    copies:
+      - { name: primary, kind: primary, region: west, redis: { url: "redis://127.0.0.1:1" } }
+`, spec), os.LookupEnv)
 	require.NoError(t, err)
-	return s
+	return c.Targets()[0].Schedule
 }
 
 // watched is a system with one datastore, and one primary in it, for each probe.
 func watched(t testing.TB, spec string, probes ...probe) (readiness.System, []Target) {
 	t.Helper()
 	system := readiness.System{Name: "test"}
-	targets := make([]Target, len(probes))
+	targets, schedule := make([]Target, len(probes)), every(t, spec)
 	for i, p := range probes {
 		name := fmt.Sprintf("store-%d", i)
 		system.Datastores = append(system.Datastores, readiness.Datastore{
 			Name: name, Copies: []readiness.Copy{{Name: "primary", Kind: readiness.Primary, Probe: "test", StaleAfter: time.Minute}},
 		})
 		targets[i] = Target{
-			ID: readiness.CopyID{Datastore: name, Copy: "primary"}, Schedule: every(t, spec),
+			ID: readiness.CopyID{Datastore: name, Copy: "primary"}, Schedule: schedule, Spec: spec,
 			Timeout: 5 * time.Second, Prober: p, Fingerprint: name,
 		}
 	}
@@ -196,6 +208,39 @@ func TestMonitor_ProbeThatIgnoresItsDeadline(t *testing.T) {
 	})
 }
 
+// A server on which looks hang must not get one more of them with each reload.
+func TestMonitor_ReloadLooksAtNothingThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		var running, most atomic.Int64
+		hang := func(context.Context) (readiness.Reading, error) {
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			<-stuck
+			return readiness.Reading{}, nil
+		}
+		var well atomic.Int64
+		m := New(Options{})
+		defer m.Stop()
+		m.Reload(watched(t, "@every 15s", hang, good(&well)))
+		m.Start()
+		time.Sleep(time.Minute)
+		for _, spec := range []string{"@every 20s", "* * * * *", "@every 15s"} {
+			m.Reload(readiness.System{}, nil) // gone, and there again
+			m.Reload(watched(t, spec, hang, good(&well)))
+			before := well.Load()
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
+			require.EqualValues(t, 1, most.Load(), "looks at one target at once")
+			require.Greater(t, well.Load(), before+8)
+		}
+		close(stuck)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.True(t, look(m, 0).Success, "once the look has returned, the next ones are made")
+	})
+}
+
 // Being told to stop says nothing about the target.
 func TestMonitor_StopIsNotAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -293,25 +338,116 @@ func TestMonitor_ReloadWithAnotherPrimary(t *testing.T) {
 	})
 }
 
-// A clock that is set back an hour does not stop the looking for an hour.
-func TestMonitor_ClockSetBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var looks atomic.Int64
-		var shift atomic.Int64
-		system, targets := watched(t, "* * * * *", good(&looks))
-		m := New(Options{System: system, Targets: targets, Now: func() time.Time {
-			return time.Now().Add(time.Duration(shift.Load()))
-		}})
-		m.Start()
-		time.Sleep(5 * time.Minute)
-		synctest.Wait()
-		before := looks.Load()
-		shift.Store(int64(-time.Hour))
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
-		require.GreaterOrEqual(t, looks.Load(), before+8)
-		m.Stop()
-	})
+// Thousands of looks in one second are a burst on the network and on the servers,
+// and late looks, where there is a whole interval for them.
+func TestMonitor_LooksAreSpread(t *testing.T) {
+	const copies = 3000
+	for spec, over := range map[string]time.Duration{
+		"@every 15s":  15 * time.Second,
+		"@every 5m":   spread,
+		"*/5 * * * *": spread,
+	} {
+		t.Run(spec, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now().Add(7300 * time.Millisecond) // not on a tick
+				time.Sleep(time.Until(began))
+				var mu sync.Mutex
+				looks := make(map[int]int) // by second since the start
+				note := func(context.Context) (readiness.Reading, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					looks[int(time.Since(began).Seconds())]++
+					return readiness.Reading{}, nil
+				}
+				m := New(Options{})
+				m.Reload(watched(t, spec, slices.Repeat([]probe{note}, copies)...))
+				m.Start()
+				time.Sleep(16 * over)
+				m.Stop()
+				total, busiest, mean := 0, 0, copies/int(over.Seconds())
+				for second, n := range looks {
+					if second > int(firstSpread.Seconds()) {
+						total, busiest = total+n, max(busiest, n)
+					}
+				}
+				require.GreaterOrEqual(t, total, 3*copies)
+				require.Less(t, busiest, mean*3/2, "looks in the busiest second, of a mean of %d", mean)
+			})
+		})
+	}
+}
+
+// What a replica holds is held against where its primary stands: looks that drift
+// apart make every replica look as far behind as they are apart.
+func TestMonitor_CopiesOfADatastoreAreLookedAtTogether(t *testing.T) {
+	for _, spec := range []string{"@every 15s", "*/5 * * * *"} {
+		t.Run(spec, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				last := make(map[string]time.Time)
+				system := readiness.System{Datastores: []readiness.Datastore{{Name: "db"}}}
+				var targets []Target
+				for _, name := range []string{"primary", "replica"} {
+					system.Datastores[0].Copies = append(system.Datastores[0].Copies, readiness.Copy{Name: name})
+					targets = append(targets, Target{
+						ID: readiness.CopyID{Datastore: "db", Copy: name}, Schedule: every(t, spec), Timeout: time.Second,
+						Prober: probe(func(context.Context) (readiness.Reading, error) {
+							mu.Lock()
+							defer mu.Unlock()
+							last[name] = time.Now()
+							return readiness.Reading{}, nil
+						}),
+					})
+				}
+				m := New(Options{System: system, Targets: targets})
+				defer m.Stop()
+				m.Start()
+				time.Sleep(7 * time.Second)
+				changed := slices.Clone(targets) // the replica alone begins anew, at another moment
+				changed[1].Fingerprint = "changed"
+				m.Reload(system, changed)
+				for range 5 {
+					time.Sleep(10 * time.Minute)
+					synctest.Wait()
+					mu.Lock()
+					primary, replica := last["primary"], last["replica"]
+					mu.Unlock()
+					require.Equal(t, primary, replica)
+				}
+			})
+		})
+	}
+}
+
+// A clock that is set back an hour does not stop the looking for an hour, and
+// hours for which the machine was suspended are not made up for.
+func TestMonitor_ClockJumps(t *testing.T) {
+	for _, spec := range []string{"* * * * *", "@every 60s"} {
+		for _, jump := range []time.Duration{-time.Hour, -30 * time.Second, 30 * time.Second, 3 * time.Hour} {
+			t.Run(fmt.Sprint(spec, jump), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var looks atomic.Int64
+					var shift atomic.Int64
+					system, targets := watched(t, spec, good(&looks))
+					m := New(Options{System: system, Targets: targets, Now: func() time.Time {
+						return time.Now().Add(time.Duration(shift.Load()))
+					}})
+					defer m.Stop()
+					m.Start()
+					time.Sleep(5 * time.Minute)
+					synctest.Wait()
+					before := looks.Load()
+					shift.Store(int64(jump))
+					time.Sleep(longestSleep)
+					synctest.Wait()
+					require.InDelta(t, before+1, looks.Load(), 1)
+					time.Sleep(10 * time.Minute)
+					synctest.Wait()
+					require.InDelta(t, before+11, looks.Load(), 1)
+				})
+			})
+		}
+	}
 }
 
 // One look at everything holds replicas against where their primaries stood.
@@ -345,6 +481,27 @@ func TestMonitor_LookOnce(t *testing.T) {
 	require.ElementsMatch(t, []string{"primary", "replica"}, order[1:])
 	require.ElementsMatch(t, []string{"1/3", "2/3", "3/3"}, steps)
 	require.True(t, m.Report().Datastores[0].Copies[0].RecoveryPoint.IsKnown())
+}
+
+// A probe that ignores its deadline must not keep one look at everything from
+// telling of all the others.
+func TestMonitor_LookOnceWaitsForNoProbeThatIgnoresItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		var looks atomic.Int64
+		system, targets := watched(t, "@every 15s", func(context.Context) (readiness.Reading, error) {
+			<-stuck
+			return readiness.Reading{}, nil
+		}, good(&looks))
+		m := New(Options{System: system, Targets: targets})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		m.LookOnce(ctx, nil)
+		require.NoError(t, ctx.Err())
+		require.Equal(t, readiness.Timeout, look(m, 0).Class)
+		require.True(t, look(m, 1).Success)
+		close(stuck)
+	})
 }
 
 // Reloads that come more often than a look takes must not keep anything from

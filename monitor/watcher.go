@@ -119,6 +119,12 @@ func (m *Monitor) look(ctx context.Context, current func() *target, due time.Tim
 		return
 	}
 	defer release()
+	// A probe may ignore its deadline. There is never a second look beside it, not
+	// after a reload either: what is known of the target grows old, and is reported
+	// as such.
+	if _, hangs := m.underWay.LoadOrStore(t.place(), nil); hangs {
+		return
+	}
 	m.recorder.LookStarted(max(0, m.now().Round(0).Sub(due)))
 	o, abandoned := m.ask(ctx, t)
 	m.recorder.LookEnded(t.copy.Probe, o.Took)
@@ -129,15 +135,8 @@ func (m *Monitor) look(ctx context.Context, current func() *target, due time.Tim
 	if o.Failure != nil {
 		m.log.Debug("look failed", "target", t.ID.String(), "class", string(o.Failure.Class), "error", o.Failure.Error())
 	}
-	if abandoned == nil {
-		return
-	}
-	// The probe ignores its deadline. There is never a second look beside it;
-	// what is known of the target grows old, and is reported as such.
-	m.log.Error("probe ignores its deadline", "target", t.ID.String(), "timeout", t.Timeout)
-	select {
-	case <-abandoned:
-	case <-ctx.Done():
+	if abandoned {
+		m.log.Error("probe ignores its deadline: no further look before it returns", "target", t.ID.String(), "timeout", t.Timeout)
 	}
 }
 
@@ -161,9 +160,9 @@ func (m *Monitor) enter(ctx context.Context) (release func(), ok bool) {
 	return func() { timer.Stop(); leave() }, true
 }
 
-// ask makes an observation of the target. When the probe has not returned well
-// after its deadline, abandoned is closed once it does.
-func (m *Monitor) ask(parent context.Context, t *target) (o readiness.Observation, abandoned <-chan struct{}) {
+// ask makes an observation of the target, whose place has been taken. A probe
+// that has not returned well after its deadline is abandoned.
+func (m *Monitor) ask(parent context.Context, t *target) (o readiness.Observation, abandoned bool) {
 	ctx, cancel := context.WithTimeout(parent, t.Timeout)
 	defer cancel()
 	o.At = m.now()
@@ -171,9 +170,8 @@ func (m *Monitor) ask(parent context.Context, t *target) (o readiness.Observatio
 		reading readiness.Reading
 		err     error
 	}
-	answers, ended := make(chan answer, 1), make(chan struct{})
+	answers := make(chan answer, 1)
 	go func() {
-		defer close(ended)
 		reading, err := m.lookSafely(ctx, t)
 		answers <- answer{reading, err}
 	}()
@@ -191,14 +189,16 @@ func (m *Monitor) ask(parent context.Context, t *target) (o readiness.Observatio
 		}
 	case <-late.C:
 		o.Failure = probes.Fail(readiness.Timeout, "no answer from %s, not even at the deadline of %s", t.ID, t.Timeout)
-		abandoned = ended
+		abandoned = true
 	}
 	o.Took = m.now().Sub(o.At)
 	return o, abandoned
 }
 
-// lookSafely turns a panic of the probe into a failure of the look.
+// lookSafely turns a panic of the probe into a failure of the look, and leaves
+// the place of the target when the probe has really returned.
 func (m *Monitor) lookSafely(ctx context.Context, t *target) (r readiness.Reading, err error) {
+	defer m.underWay.Delete(t.place())
 	defer func() {
 		if cause := recover(); cause != nil {
 			m.log.Error("probe panicked", "target", t.ID.String(), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))

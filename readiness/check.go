@@ -91,3 +91,8 @@ const (
 	CheckSplitBrain     = "split-brain"     // at most one server of the datastore takes writes
 	CheckHistory        = "history"         // the primary goes on from where it was
 )
+
+// OwnChecks lists the checks on a copy that readiness makes itself.
+func OwnChecks() []string {
+	return []string{CheckLook, CheckRole, CheckSameSystem, CheckDistinctServer, CheckConnected, CheckClock}
+}

@@ -241,6 +241,22 @@ func TestEvaluate_OldLooksAreUnknown(t *testing.T) {
 	require.Contains(t, late.check(t, "db/replica", CheckLook).Evidence, "36.0s old")
 }
 
+// In a pause of the schedule the copy is unknown all the same, and nobody is sent
+// to look for a fault of drwatch in the night; when the pause is over, they are.
+func TestEvaluate_PausesOfTheScheduleAreUnknownAndToldAsThat(t *testing.T) {
+	d := pair()
+	for i := range d.Copies {
+		d.Copies[i].StaleAfter, d.Copies[i].Pause = 35*time.Second, time.Hour
+	}
+	s := watch(d, healthy()...)
+	night := evaluate(s, 1800)
+	require.Equal(t, Unknown, night.coverage(t, RegionFailure).Ready)
+	look := night.check(t, "db/replica", CheckLook)
+	require.Equal(t, "the last look is 30m old, and its schedule pauses for up to 1h", look.Evidence)
+	require.Contains(t, look.Remedy, "let the schedule in the file look at all hours")
+	require.NotContains(t, evaluate(s, 3600+36).check(t, "db/replica", CheckLook).Evidence, "pauses")
+}
+
 // While a machine is suspended its monotonic clock stands still; what was seen
 // before must not look fresh when it wakes. And a clock that is set back makes
 // nothing younger.

@@ -75,7 +75,10 @@ func probeReport(c Copy, seen *Seen) ProbeReport {
 // is not old, so that nothing old is shown as new.
 func (j judgement) fillReadings(r *CopyReport, c Copy, seen *Seen) {
 	reading := seen.Good.Reading
-	r.Role, r.Connected, r.LastMessage, r.Measures = reading.Role, reading.Connected, reading.LastMessage, reading.Measures
+	r.AsOf, r.Role, r.Connected, r.LastMessage, r.Measures = reading.AsOf, reading.Role, reading.Connected, reading.LastMessage, reading.Measures
+	if r.AsOf.IsKnown() {
+		r.AsOf = Known(seen.Good.asOf())
+	}
 	if offset, ok := reading.ClockOffset.Get(); ok {
 		r.ClockOffset = Known(InSeconds(offset))
 	}
@@ -189,39 +192,27 @@ func (j judgement) look(c Copy, seen *Seen) Check {
 	case latest.Failure != nil:
 		return Check{
 			Evidence: fmt.Sprintf("%s: %s", latest.Failure.Class, latest.Failure),
-			Remedy:   remedyFor(latest.Failure.Class),
+			Remedy:   latest.Failure.Class.Remedy(),
 		}
 	case c.StaleAfter > 0 && elapsed(latest.At, j.now) > c.StaleAfter:
-		return Check{
-			Evidence: fmt.Sprintf("the last look is %s old", InSeconds(elapsed(latest.At, j.now))),
-			Remedy:   "drwatch itself is late or was paused: look at drwatch_scheduler_late_seconds and at the load of its machine",
-		}
+		return tooOld(c, elapsed(latest.At, j.now))
 	default:
 		return Check{Status: Pass, Evidence: fmt.Sprintf("answered in %s", InSeconds(latest.Took))}
 	}
 }
 
-func remedyFor(class Class) string {
-	switch class {
-	case Refused:
-		return "start the server, or correct the address in the file"
-	case Unreachable:
-		return "check the name and the route from here to the server"
-	case TLS:
-		return "check the certificate of the server, its name and the CA file"
-	case Denied:
-		return "check the user, its password or certificate, and its rights"
-	case NotFound:
-		return "create what is asked about, or correct its name in the file"
-	case Timeout:
-		return "see whether the server hangs or the network drops packets; the timeout is in the file"
-	case Throttled:
-		return "look less often, or raise the limit"
-	case Malformed:
-		return "see what really listens at that address"
-	default:
-		return "this is a fault of drwatch: see its log"
+// tooOld tells why a look no longer counts: no other was planned since, or
+// drwatch did not make it.
+func tooOld(c Copy, age time.Duration) Check {
+	check := Check{
+		Evidence: fmt.Sprintf("the last look is %s old", InSeconds(age)),
+		Remedy:   "drwatch itself is late or was paused: look at drwatch_scheduler_late_seconds and at the load of its machine",
 	}
+	if c.Pause > 0 && age <= c.Pause+c.StaleAfter {
+		check.Evidence += fmt.Sprintf(", and its schedule pauses for up to %s", InSeconds(c.Pause))
+		check.Remedy = "while nobody looks, nothing is known: let the schedule in the file look at all hours; outside of its pauses, " + check.Remedy
+	}
+	return check
 }
 
 // answer gives the probe's own answer to a check, or judges one of ours.

@@ -18,6 +18,10 @@ type Observation struct {
 // leaves unknown: absent, not zero.
 type Reading struct {
 	Role Role
+	// AsOf is when what is told here was so, where that was not at the moment of
+	// looking: one answer may serve several looks, and a sample may have been taken
+	// by somebody else.
+	AsOf Maybe[time.Time]
 	// System identifies the history that the copy holds: a PostgreSQL system
 	// identifier, a Redis replication id.
 	System string
@@ -95,6 +99,14 @@ const (
 	BasisHeartbeat Basis = "heartbeat" // a row written then has arrived
 	BasisCommit    Basis = "commit"    // the newest transaction that has arrived
 	BasisLink      Basis = "link"      // when the link broke: all before it had arrived
+	BasisLag       Basis = "lag"       // a sample of the lag, at the moment of the sample
+
+	BasisRestorable Basis = "restorable" // the platform says that it can restore to then
+	BasisSnapshot   Basis = "snapshot"   // an image of the data as it was then
+	BasisArchive    Basis = "archive"    // the archive says in its own header when it was begun
+	BasisMetadata   Basis = "metadata"   // who wrote the backup has noted it beside it
+	BasisName       Basis = "name"       // the name of the backup says so
+	BasisModified   Basis = "modified"   // when the backup was put in its place: begun it was before
 )
 
 // Measure is a number that some technologies have to tell and others do not.
@@ -108,6 +120,10 @@ const (
 	FullResyncs       Measure = "full_resyncs"        // since the server started
 	SnapshotSeconds   Measure = "snapshot_timestamp_seconds"
 	ApplyDelaySeconds Measure = "apply_delay_seconds" // the delay that the server itself is set to
+
+	BackupSizeBytes       Measure = "backup_size_bytes"                // of the newest complete backup
+	BackupSizeRatio       Measure = "backup_size_ratio"                // of that to the median of those before it
+	BackupIntervalSeconds Measure = "backup_expected_interval_seconds" // at which backups are to be made
 )
 
 // Class is the closed set of reasons for which a look can fail.
@@ -129,6 +145,30 @@ const (
 // Classes lists every class of failure.
 func Classes() []Class {
 	return []Class{Refused, Unreachable, TLS, Denied, NotFound, Timeout, Throttled, Malformed, Internal}
+}
+
+// Remedy says what to do about a look that failed for the reason.
+func (c Class) Remedy() string {
+	switch c {
+	case Refused:
+		return "start the server, or correct the address in the file"
+	case Unreachable:
+		return "check the name and the route from here to the server"
+	case TLS:
+		return "check the certificate of the server, its name and the CA file"
+	case Denied:
+		return "check the user, its password or certificate, and its rights"
+	case NotFound:
+		return "create what is asked about, or correct its name in the file"
+	case Timeout:
+		return "see whether the server hangs or the network drops packets; the timeout is in the file"
+	case Throttled:
+		return "look less often, or raise the limit"
+	case Malformed:
+		return "see what really listens at that address"
+	default:
+		return "this is a fault of drwatch: see its log"
+	}
 }
 
 // Failure is a look that gave no reading.

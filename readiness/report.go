@@ -116,6 +116,8 @@ type CopyReport struct {
 	ReceivedLagBytes Maybe[float64] `json:"received_lag_bytes"`
 	ReplayLagBytes   Maybe[float64] `json:"replay_lag_bytes"`
 
+	// AsOf is when what follows was so, where that was not at the last look.
+	AsOf        Maybe[time.Time]    `json:"as_of"`
 	Role        Role                `json:"role,omitempty"`
 	Connected   Maybe[bool]         `json:"connected"`
 	LastMessage Maybe[time.Time]    `json:"last_message"`

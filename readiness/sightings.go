@@ -82,7 +82,7 @@ func (s *Sightings) Observe(c Copy, o Observation) {
 			}
 		}
 		s.sawPrimary(o)
-		next.Received = Known(Point{At: o.At, Basis: BasisLive})
+		next.Received = Known(Point{At: o.asOf(), Basis: BasisLive})
 		next.Replayed = next.Received
 	case Replica:
 		s.prove(&next, before, c)
@@ -90,6 +90,14 @@ func (s *Sightings) Observe(c Copy, o Observation) {
 		next.Received, next.Ahead = s.newest(o)
 		next.Replayed = next.Received
 	}
+}
+
+// asOf is the moment for which the reading speaks, never one after the look.
+func (o Observation) asOf() time.Time {
+	if at, ok := o.Reading.AsOf.Get(); ok && at.Before(o.At) {
+		return at
+	}
+	return o.At
 }
 
 // isItself reports whether the server is what the file says it is; only then
@@ -113,7 +121,7 @@ func (s *Sightings) sawPrimary(o Observation) {
 		s.sourceAhead = Known(offset + o.Reading.ClockError)
 	}
 	if written, ok := o.Reading.Written.Get(); ok {
-		s.track.add(o.At, o.Reading, written)
+		s.track.add(o.asOf(), o.Reading, written)
 	}
 	for _, c := range s.datastore.Copies {
 		seen := s.seen[c.Name]

@@ -64,6 +64,9 @@ type Copy struct {
 	// StaleAfter is the age at which a look at the copy no longer counts.
 	// Zero means that looks do not age.
 	StaleAfter time.Duration
+	// Pause is the longest time for which no look is planned, where that is longer
+	// than StaleAfter: in between, the copy is unknown by plan. Zero is no pause.
+	Pause time.Duration
 	// Checks are the names of the checks that are made on this copy. Each of
 	// them is in every report, unknown until it is answered.
 	Checks []string

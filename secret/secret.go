@@ -4,6 +4,7 @@
 package secret
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,14 +51,15 @@ type Source struct {
 	Env  string
 }
 
-// Read fetches the secret anew, so that one that was rotated is seen. A file
-// loses its last line break.
-func (s Source) Read() (String, error) {
+// Read fetches the secret anew, so that one that was rotated is seen. A
+// file loses its last line break. When ctx ends before the file could be read,
+// the error is that of ctx, and names the file.
+func (s Source) Read(ctx context.Context) (String, error) {
 	switch {
 	case s.File != "" && s.Env != "":
 		return String{}, errors.New("a secret comes from a file or from the environment, not both")
 	case s.File != "":
-		text, err := os.ReadFile(s.File)
+		text, err := ReadFile(ctx, s.File)
 		if err != nil {
 			return String{}, fmt.Errorf("read the secret: %w", err)
 		}

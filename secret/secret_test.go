@@ -50,7 +50,7 @@ func TestSource_Read(t *testing.T) {
 		"both is a mistake": {Source{File: file, Env: "SECRET"}, "", "not both"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := row.source.Read()
+			got, err := row.source.Read(t.Context())
 			if row.err != "" {
 				require.ErrorContains(t, err, row.err)
 				return

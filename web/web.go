@@ -28,7 +28,8 @@ type Options struct {
 	Report func() *readiness.Report
 	// Metrics are gathered for /metrics, each in turn.
 	Metrics []prometheus.Gatherer
-	// Reload loads the configuration anew; nil switches /-/reload off.
+	// Reload loads the configuration anew. When its context ends first, it returns
+	// the error of that, and goes on by itself. Nil switches /-/reload off.
 	Reload func(context.Context) error
 	// Pprof serves the profiles of the process under /debug/pprof/.
 	Pprof   bool
@@ -162,9 +163,13 @@ func (s *server) reload(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), reloadTimeout)
 	defer cancel()
-	if err := s.Reload(ctx); err != nil {
+	err := s.Reload(ctx)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return statusError{http.StatusGatewayTimeout, fmt.Errorf("the reload has not ended after %s and goes on, the old configuration is in force until it has: see whether the file can be read, then the log:\n%w", reloadTimeout, err)}
+	case err != nil:
 		return statusError{http.StatusInternalServerError, fmt.Errorf("the configuration was refused, the old one stays in force:\n%w", err)}
 	}
-	_, err := fmt.Fprintln(w, "reloaded.")
+	_, err = fmt.Fprintln(w, "reloaded.")
 	return err
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -118,6 +120,25 @@ func TestReload(t *testing.T) {
 			require.Contains(t, body, row.body)
 		})
 	}
+}
+
+// Who asks for a reload that hangs, on a file of a dead mount, hears so in time;
+// "refused" would be a lie, for it may still come into force.
+func TestReload_ThatHangsIsToldInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		code, body, _ := serve(t, func(o *Options) {
+			o.Reload = func(ctx context.Context) error {
+				<-ctx.Done()
+				return fmt.Errorf("read the configuration: %w", ctx.Err())
+			}
+		})(http.MethodPost, "/-/reload")
+		require.Equal(t, reloadTimeout, time.Since(began))
+		require.Equal(t, http.StatusGatewayTimeout, code)
+		require.Contains(t, body, "read the configuration")
+		require.Contains(t, body, "has not ended after 30s")
+		require.NotContains(t, body, "refused")
+	})
 }
 
 func TestReload_NotFromAPageElsewhere(t *testing.T) {

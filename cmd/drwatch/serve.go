@@ -56,6 +56,12 @@ one stays in force. SIGTERM and Ctrl-C stop within 5 s.`,
 
 // serve runs the daemon until ctx ends; ready, which may be nil, is told where it listens.
 func serve(ctx context.Context, web webFlags, log *slog.Logger, load func() (*config.Config, error), ready func(address string)) error {
+	// Who reads our log may die. A write to stdout or stderr would then end the
+	// process (os/signal, "SIGPIPE"), unless somebody is notified; to ignore the
+	// signal would do as well, but processes that we start would inherit it.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything slow: it would end the process otherwise
 	defer signal.Stop(hangups)
