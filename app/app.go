@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +54,8 @@ type App struct {
 
 	concurrency int // as at the start
 
+	probers atomic.Pointer[probers] // of the configuration in force; a reload replaces them
+
 	reloading chan struct{} // holds one place: one reload at a time
 	teardowns []teardown
 }
@@ -75,7 +78,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	probes, err := targets(cfg)
+	probers := newProbers(cfg, a.own)
+	a.probers.Store(probers)
+	a.onStop("connections to the cloud", func(context.Context) error { a.probers.Load().close(); return nil })
+	targets, err := probers.targets(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +95,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.concurrency = cfg.Concurrency
 	a.onStop("listener", func(context.Context) error { return closed(a.listener.Close()) })
 	a.monitor = monitor.New(monitor.Options{
-		System: cfg.System(), Targets: probes, Concurrency: cfg.Concurrency,
+		System: cfg.System(), Targets: targets, Concurrency: cfg.Concurrency,
 		Recorder: a.own, Logger: a.log.With("component", "monitor"),
 	})
 	a.onStop("monitor", func(context.Context) error { a.monitor.Stop(); return nil })
@@ -244,24 +250,28 @@ func (a *App) reload() error {
 		a.own.ConfigRefused()
 		return err
 	}
-	probes, err := targets(cfg)
+	next := newProbers(cfg, a.own)
+	targets, err := next.targets(cfg)
 	if err != nil {
 		a.own.ConfigRefused()
 		return err
 	}
-	a.monitor.Reload(cfg.System(), probes)
+	a.monitor.Reload(cfg.System(), targets)
+	a.probers.Swap(next).close()
 	a.own.ConfigLoaded(time.Now())
 	if cfg.Concurrency != a.concurrency {
 		a.log.Warn("concurrency has changed in the file, and counts from the next start on", "was", a.concurrency, "is", cfg.Concurrency)
 	}
-	a.log.Info("configuration loaded", "datastores", len(cfg.System().Datastores), "copies", len(probes))
+	a.log.Info("configuration loaded", "datastores", len(cfg.System().Datastores), "copies", len(targets))
 	return nil
 }
 
 // Check looks at everything once and reports on the scenarios, or on all of them
 // when none is named. progress may be nil.
 func Check(ctx context.Context, cfg *config.Config, scenarios []readiness.Scenario, log *slog.Logger, progress func(done, total int)) (*readiness.Report, error) {
-	probes, err := targets(cfg)
+	probers := newProbers(cfg, nil)
+	defer probers.close()
+	targets, err := probers.targets(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +288,7 @@ func Check(ctx context.Context, cfg *config.Config, scenarios []readiness.Scenar
 			system.Datastores[i].Copies[j].StaleAfter = 0
 		}
 	}
-	m := monitor.New(monitor.Options{System: system, Targets: probes, Concurrency: cfg.Concurrency, Logger: log})
+	m := monitor.New(monitor.Options{System: system, Targets: targets, Concurrency: cfg.Concurrency, Logger: log})
 	m.LookOnce(ctx, progress)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("look at everything: %w", err)

@@ -1,20 +1,44 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/drwatch/drwatch/config"
 	"github.com/drwatch/drwatch/monitor"
 	"github.com/drwatch/drwatch/probes"
+	"github.com/drwatch/drwatch/probes/awsapi"
+	"github.com/drwatch/drwatch/probes/awsbackup"
 	"github.com/drwatch/drwatch/probes/postgres"
+	"github.com/drwatch/drwatch/probes/rds"
 	"github.com/drwatch/drwatch/probes/redis"
+	"github.com/drwatch/drwatch/probes/s3"
 )
 
+// probers makes the probes of one configuration: it is the one place that knows
+// every kind. What probes of a kind share, they share within it.
+type probers struct {
+	instance string
+	aws      *awsapi.Pool
+	rds      *rds.Fleet
+	s3       *s3.Fleet
+	backups  *awsbackup.Fleet
+}
+
+// newProbers makes the probers of a configuration; recorder may be nil.
+func newProbers(cfg *config.Config, recorder awsapi.Recorder) *probers {
+	pool := awsapi.NewPool(awsapi.Options{Recorder: recorder})
+	return &probers{
+		instance: cfg.Instance.Name,
+		aws:      pool, rds: rds.NewFleet(pool), s3: s3.NewFleet(pool), backups: awsbackup.NewFleet(pool),
+	}
+}
+
 // targets makes the probes that the configuration asks for.
-func targets(cfg *config.Config) ([]monitor.Target, error) {
+func (p *probers) targets(cfg *config.Config) ([]monitor.Target, error) {
 	all := make([]monitor.Target, 0, len(cfg.Targets()))
 	for _, t := range cfg.Targets() {
-		prober, err := newProber(t, cfg.Instance.Name)
+		prober, err := p.prober(t)
 		if err != nil {
 			return nil, fmt.Errorf("make the probe of %s: %w", t.ID, err)
 		}
@@ -26,15 +50,27 @@ func targets(cfg *config.Config) ([]monitor.Target, error) {
 	return all, nil
 }
 
-// newProber is the one place that knows every kind of probe.
-func newProber(t config.Target, instance string) (monitor.Prober, error) {
-	target := probes.Target{Copy: t.Copy, Instance: instance}
-	switch p := t.Probe; {
-	case p.Postgres != nil:
-		return postgres.New(*p.Postgres, target)
-	case p.Redis != nil:
-		return redis.New(*p.Redis, target)
+// close lets go of what the probes share. Those that still look may go on.
+func (p *probers) close() { p.aws.Close() }
+
+func (p *probers) prober(t config.Target) (monitor.Prober, error) {
+	target := probes.Target{Copy: t.Copy, Instance: p.instance}
+	switch c := t.Probe; {
+	case c.Postgres != nil && c.RDS != nil:
+		server, err := postgres.New(*c.Postgres, target)
+		platform, errPlatform := rds.New(*c.RDS, target, p.rds)
+		return probes.Joined{Server: server, Platform: "rds", Prober: platform}, errors.Join(err, errPlatform)
+	case c.Postgres != nil:
+		return postgres.New(*c.Postgres, target)
+	case c.Redis != nil:
+		return redis.New(*c.Redis, target)
+	case c.RDS != nil:
+		return rds.New(*c.RDS, target, p.rds)
+	case c.S3 != nil:
+		return s3.New(*c.S3, target, p.s3)
+	case c.AWSBackup != nil:
+		return awsbackup.New(*c.AWSBackup, target, p.backups)
 	default:
-		return nil, fmt.Errorf("the copy has no probe")
+		return nil, errors.New("the copy has no probe")
 	}
 }

@@ -136,6 +136,30 @@ var (
 		Help:   "When an in-memory server last wrote its whole data to its disk.",
 		Absent: "the last look failed, or the server does not tell",
 	}
+	sourceSample = Metric{
+		Name: "dr_source_sample_timestamp_seconds", Type: prometheus.GaugeValue,
+		Labels: []string{"copy", "datastore"},
+		Help:   "When what is told of the copy was so, where that was before the last look: a sample that its platform took, or an answer that several looks share.",
+		Absent: "the last look failed, or what it told was of its own moment",
+	}
+	backupSize = Metric{
+		Name: "dr_backup_size_bytes", Type: prometheus.GaugeValue,
+		Labels: []string{"copy", "datastore"},
+		Help:   "Size of the newest complete backup, as it is stored.",
+		Absent: "the last look failed, or the copy is no backup with a size",
+	}
+	backupRatio = Metric{
+		Name: "dr_backup_size_ratio", Type: prometheus.GaugeValue,
+		Labels: []string{"copy", "datastore"},
+		Help:   "Size of the newest complete backup, relative to the median of those before it.",
+		Absent: "the last look failed, or there are none to compare with",
+	}
+	backupInterval = Metric{
+		Name: "dr_backup_expected_interval_seconds", Type: prometheus.GaugeValue,
+		Labels: []string{"copy", "datastore"},
+		Help:   "Time between two backups that the file expects.",
+		Absent: "the last look failed, or the file says nothing about it",
+	}
 	clockOffset = Metric{
 		Name: "dr_clock_offset_seconds", Type: prometheus.GaugeValue,
 		Labels: []string{"target"},
@@ -197,6 +221,18 @@ var (
 		Name: "drwatch_probes_in_flight", Type: prometheus.GaugeValue,
 		Help: "Looks that are under way.",
 	}
+	cloudRequests = Metric{
+		Name: "drwatch_cloud_requests_total", Type: prometheus.CounterValue,
+		Labels: []string{"operation", "provider", "service"},
+		Help:   "Requests to the API of a cloud, each attempt counted.",
+		Absent: "the operation has not been called yet",
+	}
+	cloudThrottles = Metric{
+		Name: "drwatch_cloud_throttles_total", Type: prometheus.CounterValue,
+		Labels: []string{"operation", "provider", "service"},
+		Help:   "Those of the requests that were turned away for coming too often.",
+		Absent: "none was",
+	}
 )
 
 // Catalogue lists every metric that drwatch exposes, in the order of the docs.
@@ -204,9 +240,10 @@ func Catalogue() []Metric {
 	return []Metric{
 		recoveryPoint, windowStart, rpoExposure, rpoObjective, rpoCompliant, rtoObjective, ready, checkState,
 		receivedLag, receivedLagBytes, replayLag, replayLagBytes, connected, lastMessage,
-		slotRetained, slotHeadroom, fullResyncs, applyDelay, timeline, lastSave, clockOffset,
+		slotRetained, slotHeadroom, fullResyncs, applyDelay, timeline, lastSave, sourceSample,
+		backupSize, backupRatio, backupInterval, clockOffset,
 		probeSuccess, probeLastSuccess, probeLastDuration, probeAttempts, probeFailures, probeDuration,
-		buildInfo, reloadSuccessful, reloadTime, schedulerLate, probesInFlight,
+		buildInfo, reloadSuccessful, reloadTime, schedulerLate, probesInFlight, cloudRequests, cloudThrottles,
 	}
 }
 

@@ -23,6 +23,8 @@ type Own struct {
 	inFlight   prometheus.Gauge
 	reloaded   prometheus.Gauge
 	reloadTime prometheus.Gauge
+	requests   *prometheus.CounterVec
+	throttles  *prometheus.CounterVec
 }
 
 // NewOwn makes the metrics of one process.
@@ -40,16 +42,22 @@ func NewOwn(b Build) *Own {
 		inFlight:   gauge(probesInFlight),
 		reloaded:   gauge(reloadSuccessful),
 		reloadTime: gauge(reloadTime),
+		requests:   counters(cloudRequests),
+		throttles:  counters(cloudThrottles),
 	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.Labels)
 	info.WithLabelValues(b.GoVersion, b.Revision, b.Version).Set(1)
-	o.registry.MustRegister(o.late, o.took, o.inFlight, o.reloaded, o.reloadTime, info,
+	o.registry.MustRegister(o.late, o.took, o.inFlight, o.reloaded, o.reloadTime, info, o.requests, o.throttles,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return o
 }
 
 func gauge(m Metric) prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{Name: m.Name, Help: m.Help})
+}
+
+func counters(m Metric) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.Name, Help: m.Help}, m.Labels)
 }
 
 // Registry holds the metrics, and takes in those of the web server.
@@ -75,3 +83,13 @@ func (o *Own) ConfigLoaded(at time.Time) {
 
 // ConfigRefused notes that a configuration was refused; the old one stays.
 func (o *Own) ConfigRefused() { o.reloaded.Set(0) }
+
+// CloudRequest counts a request to the API of a cloud.
+func (o *Own) CloudRequest(provider, service, operation string) {
+	o.requests.WithLabelValues(operation, provider, service).Inc()
+}
+
+// CloudThrottle counts one that was turned away for coming too often.
+func (o *Own) CloudThrottle(provider, service, operation string) {
+	o.throttles.WithLabelValues(operation, provider, service).Inc()
+}

@@ -8,30 +8,46 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// page is metric families in the making. Label pairs, and the values 0 and 1,
-// are shared among series, and series are cut from slabs: at half a million
+// page is metric families in the making. Label pairs, and gauges of 0 and 1, are
+// shared among series, and what is left is cut from slabs: at half a million
 // series the page would otherwise be made of millions of small objects.
 type page struct {
 	byName    map[string]*dto.MetricFamily
 	pairs     map[[2]string]*dto.LabelPair
-	zero, one *float64
+	zero, one *dto.Gauge
+	last      extent
 
 	metrics  []dto.Metric
 	gauges   []dto.Gauge
 	counters []dto.Counter
 	values   []float64
+	named    []named
 	labels   []*dto.LabelPair
+}
+
+// named is a label pair and what it points to.
+type named struct {
+	pair        dto.LabelPair
+	name, value string
+}
+
+// extent is how large a page was. The next one is nearly always as large, and is
+// then made without growing, which costs several times what comes of it.
+type extent struct {
+	series map[string]int // by name of the family
+	pairs  int
 }
 
 const slab = 1024
 
-func newPage() *page {
-	zero, one := 0.0, 1.0
-	return &page{
-		byName: make(map[string]*dto.MetricFamily),
-		pairs:  make(map[[2]string]*dto.LabelPair),
-		zero:   &zero, one: &one,
+func newPage(last extent) *page {
+	p := &page{
+		byName: make(map[string]*dto.MetricFamily, len(last.series)),
+		pairs:  make(map[[2]string]*dto.LabelPair, last.pairs),
+		last:   last,
 	}
+	p.zero, p.one = p.number(0), p.number(1)
+	return p
 }
 
 // pair gives the one label pair with that name and value.
@@ -40,10 +56,11 @@ func (p *page) pair(name, value string) *dto.LabelPair {
 	if pair := p.pairs[key]; pair != nil {
 		return pair
 	}
-	kept := key // only a new one moves to the heap
-	pair := &dto.LabelPair{Name: &kept[0], Value: &kept[1]}
-	p.pairs[key] = pair
-	return pair
+	n := cut(&p.named)
+	n.name, n.value = name, value
+	n.pair.Name, n.pair.Value = &n.name, &n.value
+	p.pairs[key] = &n.pair
+	return &n.pair
 }
 
 // value adds a series. The labels come in alphabetical order of their names.
@@ -51,11 +68,9 @@ func (p *page) value(m Metric, v float64, labels ...*dto.LabelPair) {
 	metric := cut(&p.metrics)
 	metric.Label = p.keep(labels)
 	if m.Type == prometheus.CounterValue {
-		metric.Counter = cut(&p.counters)
-		metric.Counter.Value = p.number(v)
+		metric.Counter = p.count(v)
 	} else {
-		metric.Gauge = cut(&p.gauges)
-		metric.Gauge.Value = p.number(v)
+		metric.Gauge = p.gauge(v)
 	}
 	family := p.family(m)
 	family.Metric = append(family.Metric, metric)
@@ -64,26 +79,38 @@ func (p *page) value(m Metric, v float64, labels ...*dto.LabelPair) {
 func (p *page) family(m Metric) *dto.MetricFamily {
 	family := p.byName[m.Name]
 	if family == nil {
-		kind := dto.MetricType_GAUGE
+		name, help, kind := m.Name, m.Help, dto.MetricType_GAUGE // only of a new family do they move to the heap
 		if m.Type == prometheus.CounterValue {
 			kind = dto.MetricType_COUNTER
 		}
-		family = &dto.MetricFamily{Name: &m.Name, Help: &m.Help, Type: &kind}
-		p.byName[m.Name] = family
+		family = &dto.MetricFamily{Name: &name, Help: &help, Type: &kind, Metric: make([]*dto.Metric, 0, p.last.series[name])}
+		p.byName[name] = family
 	}
 	return family
 }
 
-func (p *page) number(v float64) *float64 {
+func (p *page) gauge(v float64) *dto.Gauge {
 	switch v {
 	case 0:
 		return p.zero
 	case 1:
 		return p.one
 	}
-	n := cut(&p.values)
-	*n = v
-	return n
+	return p.number(v)
+}
+
+func (p *page) number(v float64) *dto.Gauge {
+	gauge := cut(&p.gauges)
+	gauge.Value = cut(&p.values)
+	*gauge.Value = v
+	return gauge
+}
+
+func (p *page) count(v float64) *dto.Counter {
+	counter := cut(&p.counters)
+	counter.Value = cut(&p.values)
+	*counter.Value = v
+	return counter
 }
 
 // keep copies the labels of one series into the slab.
@@ -114,4 +141,12 @@ func (p *page) families() []*dto.MetricFamily {
 	}
 	slices.SortFunc(all, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return all
+}
+
+func (p *page) extent() extent {
+	e := extent{series: make(map[string]int, len(p.byName)), pairs: len(p.pairs)}
+	for name, family := range p.byName {
+		e.series[name] = len(family.Metric)
+	}
+	return e
 }

@@ -2,6 +2,7 @@ package collectors
 
 import (
 	"math"
+	"sync/atomic"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -16,15 +17,22 @@ import (
 // where series share their labels.
 type System struct {
 	report func() *readiness.Report
+	last   atomic.Pointer[extent]
 }
 
 // NewSystem exposes what report returns at the moment of each scrape.
-func NewSystem(report func() *readiness.Report) *System { return &System{report: report} }
+func NewSystem(report func() *readiness.Report) *System {
+	s := &System{report: report}
+	s.last.Store(&extent{})
+	return s
+}
 
 // Gather implements [prometheus.Gatherer].
 func (s *System) Gather() ([]*dto.MetricFamily, error) {
-	p := newPage()
+	p := newPage(*s.last.Load())
 	p.add(s.report())
+	size := p.extent()
+	s.last.Store(&size)
 	return p.families(), nil
 }
 
@@ -71,6 +79,7 @@ func (p *page) addCopy(datastore *dto.LabelPair, c *readiness.CopyReport) {
 		p.flag(connected, is, name, datastore)
 	}
 	p.moment(lastMessage, c.LastMessage, name, datastore)
+	p.moment(sourceSample, c.AsOf, name, datastore)
 	for measure, value := range c.Measures {
 		if metric, ok := metricOf(measure); ok {
 			p.value(metric, value, name, datastore)
@@ -96,6 +105,12 @@ func metricOf(m readiness.Measure) (Metric, bool) {
 		return lastSave, true
 	case readiness.ApplyDelaySeconds:
 		return applyDelay, true
+	case readiness.BackupSizeBytes:
+		return backupSize, true
+	case readiness.BackupSizeRatio:
+		return backupRatio, true
+	case readiness.BackupIntervalSeconds:
+		return backupInterval, true
 	default:
 		return Metric{}, false
 	}

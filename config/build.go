@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -78,7 +79,7 @@ func (cp Copy) declared() readiness.Copy {
 	return readiness.Copy{
 		Name: cp.Name, Kind: cp.Kind, Region: cp.Region, Account: cp.Account,
 		Immutable: cp.Immutable, Delay: cp.Delay, Logical: cp.Logical, Survives: cp.Survives,
-		Probe: cp.kind().name,
+		Probe: cp.kind(),
 	}
 }
 
@@ -92,8 +93,8 @@ func (c *Config) target(datastore string, cp Copy, s schedules) Target {
 	}
 	timing := s[t.Spec].timing
 	t.Schedule = timing.schedule
-	t.Copy.StaleAfter = timing.staleAfter(t.Timeout)
-	t.Copy.Checks = cp.kind().checks(t.Copy)
+	t.Copy.StaleAfter, t.Copy.Pause = timing.staleAfter(t.Timeout), timing.pause(t.Timeout)
+	t.Copy.Checks = cp.checks(t.Copy)
 	t.Fingerprint = t.fingerprint()
 	return t
 }
@@ -104,13 +105,20 @@ func (c *Config) timeoutOf(cp Copy) time.Duration { return cmp.Or(cp.Timeout, c.
 
 // fingerprint hashes what is looked at and what is expected there.
 func (t Target) fingerprint() string {
-	text, err := yaml.Marshal(struct {
-		ID      readiness.CopyID
-		Kind    readiness.CopyKind
-		Logical bool
-		Delay   time.Duration
-		Probe   Probe
-	}{t.ID, t.Copy.Kind, t.Copy.Logical, t.Copy.Delay, t.Probe})
+	looking := struct {
+		ID        readiness.CopyID
+		Kind      readiness.CopyKind
+		Logical   bool
+		Delay     time.Duration
+		Probe     Probe
+		Region    string
+		Account   string
+		Immutable bool
+	}{ID: t.ID, Kind: t.Copy.Kind, Logical: t.Copy.Logical, Delay: t.Copy.Delay, Probe: t.Probe}
+	if slices.ContainsFunc(t.Probe.written(), func(k probeKind) bool { return k.placed }) {
+		looking.Region, looking.Account, looking.Immutable = t.Copy.Region, t.Copy.Account, t.Copy.Immutable
+	}
+	text, err := yaml.Marshal(looking)
 	if err != nil {
 		return "" // no type in it can fail
 	}

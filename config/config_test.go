@@ -137,7 +137,7 @@ func TestFestivals_Loads(t *testing.T) {
 		{Scenario: readiness.DataCorruption, Objective: readiness.Objective{RPO: time.Hour, RTO: 4 * time.Hour}},
 		{Scenario: readiness.SecurityBreach, Objective: readiness.Objective{RPO: time.Hour, RTO: 24 * time.Hour}},
 	}, system.Scenarios)
-	require.Len(t, c.Targets(), 4)
+	require.Len(t, c.Targets(), 11)
 }
 
 // The environment alone points the shipped system at a lab.
@@ -148,7 +148,7 @@ func TestFestivals_PointedElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	targets := c.Targets()
 	require.Equal(t, "postgres://drwatch@127.0.0.1:5432/festivals", targets[0].Probe.Postgres.DSN)
-	require.Equal(t, "redis://drwatch@127.0.0.1:6379", targets[3].Probe.Redis.URL)
+	require.Equal(t, "redis://drwatch@127.0.0.1:6379", targets[9].Probe.Redis.URL)
 	require.Contains(t, targets[1].Probe.Postgres.DSN, "rds.amazonaws.com")
 }
 

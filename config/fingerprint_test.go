@@ -56,3 +56,28 @@ func TestTarget_Fingerprint(t *testing.T) {
 	}
 	require.NotEqual(t, before[0].Fingerprint, before[1].Fingerprint)
 }
+
+// Where a cloud is asked by the region of the copy, another region is another
+// place; and what is immutable is looked at more closely.
+func TestTarget_Fingerprint_InACloud(t *testing.T) {
+	fingerprint := func(more string) string {
+		return parse(t, `
+system: shop
+instance: { region: eu-west-1 }
+regions: { primary: eu-west-1, standby: eu-central-1 }
+datastores:
+  - name: orders
+    copies: [ { name: dumps, kind: backup, `+more+` } ]
+`).Targets()[0].Fingerprint
+	}
+	before := fingerprint(`region: eu-west-1, s3: { bucket: orders }`)
+	require.Equal(t, before, fingerprint(`region: eu-west-1, schedule: "@hourly", s3: { bucket: orders }`))
+	for _, other := range []string{
+		`region: eu-central-1, s3: { bucket: orders }`,
+		`region: eu-west-1, immutable: true, s3: { bucket: orders }`,
+		`region: eu-west-1, account: "444455556666", s3: { bucket: orders }`,
+		`region: eu-west-1, s3: { bucket: orders, aws: { role_arn: "arn:aws:iam::444455556666:role/drwatch" } }`,
+	} {
+		require.NotEqual(t, before, fingerprint(other), other)
+	}
+}

@@ -22,9 +22,9 @@ func TestProbe_EveryFieldIsAKind(t *testing.T) {
 		var p Probe
 		field := reflect.ValueOf(&p).Elem().Field(i)
 		field.Set(reflect.New(field.Type().Elem()))
-		require.Equal(t, name, p.kind().name)
-		require.NotEmpty(t, p.kind().checks(readiness.Copy{Kind: readiness.Primary}), name)
-		require.NotEmpty(t, p.kind().validate(readiness.Copy{Kind: readiness.Primary}), "an empty %s is no place to look", name)
+		require.Equal(t, name, p.kind())
+		require.NotEmpty(t, p.checks(readiness.Copy{Kind: readiness.Primary}), name)
+		require.NotEmpty(t, p.written()[0].validate(readiness.Copy{Kind: readiness.Primary}), "an empty %s is no place to look", name)
 	}
 	for _, k := range (Probe{}).kinds() {
 		kinds = append(kinds, k.name)

@@ -133,8 +133,9 @@ func (v *validator) validateTiming(at []string, t timing, timeout time.Duration)
 		}
 		v.errorAt(place, fmt.Sprintf("a look may take %s and the next one comes %s later: make the timeout shorter than the time between two looks", short(timeout), short(t.shortest)))
 	}
-	if stale := t.staleAfter(timeout); t.longest > stale {
-		v.warnAt(path(at, "schedule"), fmt.Sprintf("looks are up to %s apart, and count for %s (twice the shortest time between two of them, and the timeout): in between, the copy is unknown, which is not ready", short(t.longest), short(stale)))
+	if pause := t.pause(timeout); pause > 0 {
+		v.warnAt(path(at, "schedule"), fmt.Sprintf(`looks are up to %s apart, and count for %s (twice the shortest time between two of them, and the timeout): in between, the copy is unknown, which is not ready; write "@every %s" to look at all hours`,
+			short(pause), short(t.staleAfter(timeout)), short(t.shortest)))
 	}
 }
 
@@ -196,7 +197,7 @@ func (v *validator) validateCopy(at []string, c Copy) {
 			v.validateTiming(at, t, v.config.timeoutOf(c))
 		}
 	}
-	probe := v.validateProbe(at, c)
+	kinds := v.validateProbe(at, c)
 	if v.isWrong(path(at, "kind")) {
 		return // what else may be said depends on it
 	}
@@ -204,9 +205,9 @@ func (v *validator) validateCopy(at []string, c Copy) {
 	if c.Kind != readiness.Replica {
 		c.Delay, c.Logical = 0, false // said already
 	}
-	if probe.set {
-		for _, p := range probe.validate(c.declared()) {
-			v.errorAt(path(at, probe.name, steps(p.Path)), p.Message)
+	for _, k := range kinds {
+		for _, p := range k.validate(c.declared()) {
+			v.errorAt(path(at, k.name, steps(p.Path)), p.Message)
 		}
 	}
 }
@@ -224,24 +225,26 @@ func (v *validator) validateKind(at []string, c Copy) {
 	}
 }
 
-// validateProbe checks that there is one probe, and gives it.
-func (v *validator) validateProbe(at []string, c Copy) probeKind {
-	var known, written []string
+// validateProbe checks that there is one probe, or one of the server and one of
+// its platform, and gives them.
+func (v *validator) validateProbe(at []string, c Copy) []probeKind {
+	var known []string
+	var written []probeKind
 	for _, k := range c.kinds() {
 		known = append(known, k.name)
 		if place := path(at, k.name); v.doc.has(place) || v.isWrong(place) {
-			written = append(written, k.name)
+			written = append(written, k)
 		}
 	}
-	switch len(written) {
-	case 0:
+	switch {
+	case len(written) == 0:
 		v.errorAt(at, fmt.Sprintf("nothing looks at this copy, so nothing could be known of it: add a probe, one of %s", strings.Join(known, ", ")))
-		return probeKind{}
-	case 1:
-		return c.kind()
+		return nil
+	case len(written) == 1, len(written) == 2 && written[1].beside == written[0].name:
+		return c.written()
 	default:
-		v.errorAt(path(at, written[1]), fmt.Sprintf("there is %s already, and one probe looks at a copy: make two copies of it", written[0]))
-		return probeKind{}
+		v.errorAt(path(at, written[len(written)-1].name), fmt.Sprintf("there is %s already, and one probe looks at a copy (beside postgres there may be rds): make two copies of it", written[0].name))
+		return nil
 	}
 }
 

@@ -12,6 +12,8 @@ type Endpoints struct {
 	CAFile   string  `json:"caFile"` // signs the certificates of all servers
 	Postgres Cluster `json:"postgres"`
 	Redis    Cluster `json:"redis"`
+	// AWS is the environment that leads the SDK of AWS to the stand-in; empty without one.
+	AWS map[string]string `json:"aws,omitempty"`
 }
 
 // A Cluster is the two servers of one store.
@@ -60,6 +62,7 @@ func (l *Lab) Endpoints() Endpoints {
 		CAFile:   l.tls.ca(),
 		Postgres: l.cluster(Postgres, l.postgresURL, postgresView),
 		Redis:    l.cluster(Redis, l.redisURL, redisView),
+		AWS:      l.awsEnvironment(),
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/drwatch/drwatch/lab/aws"
 )
 
 // A Fault names something that can be broken.
@@ -34,6 +36,14 @@ const (
 	RedisPrimaryKilled    Fault = "redis-primary-killed"
 	RedisPrimaryFrozen    Fault = "redis-primary-frozen"
 	Idle                  Fault = "idle"
+	AWSThrottled          Fault = "aws-throttled"
+	AWSDenied             Fault = "aws-denied"
+	AWSProxied            Fault = "aws-proxied"
+	MetricsSilent         Fault = "metrics-silent"
+	BackupsStopped        Fault = "backups-stopped"
+	DumpTruncated         Fault = "dump-truncated"
+	DumpEmpty             Fault = "dump-empty"
+	BucketGone            Fault = "bucket-gone"
 )
 
 // How late a slow link delivers, in each direction. Redis gives up on a handshake after repl-timeout, so its link
@@ -73,13 +83,15 @@ type fault struct {
 	halts bool
 	// severs tells that their standby and replica notice at once, since their connections end.
 	severs bool
+	// needsAWS tells that it is a fault of AWS.
+	needsAWS bool
 	// strike brings the fault about; undo ends it, and does nothing where the fault is not there.
 	strike, undo func(context.Context) error
 }
 
 func (l *Lab) allFaults() []fault {
 	pg, rd, both := []Store{Postgres}, []Store{Redis}, []Store{Postgres, Redis}
-	return []fault{
+	return append([]fault{
 		{
 			FaultInfo: FaultInfo{StandbyDown, "the PostgreSQL standby is stopped"},
 			takes:     []string{postgresStandby}, stores: pg, halts: true,
@@ -110,8 +122,10 @@ func (l *Lab) allFaults() []fault {
 		l.killed(PrimaryKilled, "the PostgreSQL primary is killed, as by a power cut", postgresPrimary, pg),
 		l.frozen(PrimaryFrozen, "the PostgreSQL primary stands still, with its connections open", postgresPrimary, pg),
 		l.linkCut(PrimaryUnseen, "the PostgreSQL primary cannot be seen from the standby region, though replication goes on", nil, postgresView),
-		l.linkCut(Partition, "nothing passes between the regions", both, postgresReplication, postgresView, redisReplication, redisView),
-		l.linkSilent(PartitionSilent, "what is sent between the regions vanishes, with the connections open", both, postgresReplication, postgresView, redisReplication, redisView),
+		l.withAPI(l.linkCut(Partition, "nothing passes between the regions", both,
+			postgresReplication, postgresView, redisReplication, redisView), aws.Fault{Drop: true}),
+		l.withAPI(l.linkSilent(PartitionSilent, "what is sent between the regions vanishes, with the connections open", both,
+			postgresReplication, postgresView, redisReplication, redisView), aws.Fault{Delay: silence}),
 		l.linkCut(RedisLinkCut, "Redis replication between the regions is cut", rd, redisReplication),
 		l.linkSlow(RedisLinkSlow, "Redis replication between the regions takes 2 s each way", rd, redisReplication, redisDelay),
 		{
@@ -127,7 +141,7 @@ func (l *Lab) allFaults() []fault {
 			strike:    func(context.Context) error { l.workload.pause(true); return nil },
 			undo:      func(context.Context) error { l.workload.pause(false); return nil },
 		},
-	}
+	}, l.awsFaults()...)
 }
 
 // What a fault can have a hold on.
@@ -246,6 +260,9 @@ func (l *Lab) breakable(name Fault) (fault, error) {
 	f, err := l.fault(name)
 	if err != nil {
 		return fault{}, err
+	}
+	if f.needsAWS && l.cloud == nil {
+		return fault{}, fmt.Errorf("break %s: this lab has no AWS", name)
 	}
 	for _, other := range l.Broken() {
 		if other == name {

@@ -3,7 +3,7 @@
 // In eu-west-1 stand a PostgreSQL primary and a Redis primary; in eu-central-1 their streaming standby and their
 // replica. The regions reach each other only over links that can be cut and slowed; a small workload writes to both
 // primaries, and knows which of its writes were acknowledged, so that a claimed recovery point can be held against
-// the truth. Break brings a named disaster about and returns once it is in effect; Heal ends it and returns once what
+// the truth. Where it is wanted, a stand-in for AWS keeps real dumps of them, and tells of them what RDS would. Break brings a named disaster about and returns once it is in effect; Heal ends it and returns once what
 // it stopped is running again. Everything listens on 127.0.0.1 only and ends with the process that called Up.
 //
 // It needs Linux, and the Debian packages postgresql (14 or newer) and redis-server (7.0 or newer).
@@ -24,6 +24,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/drwatch/drwatch/lab/aws"
 )
 
 // The two regions, named as the cloud names them.
@@ -62,6 +64,10 @@ type Options struct {
 	Progress func(line string)
 	// WriteInterval is the time between two writes of the workload to each store. Zero means 100 ms.
 	WriteInterval time.Duration
+	// AWS also starts a stand-in for AWS, in which the servers of the lab are RDS instances, and which keeps their
+	// backups. They are made every BackupInterval; zero means 20 s.
+	AWS            bool
+	BackupInterval time.Duration
 	// SetupSQL runs as superuser in the database festivals of the primary, once the roles exist.
 	SetupSQL []string
 	// Now dates the writes of the workload. Nil means time.Now.
@@ -77,6 +83,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.WriteInterval <= 0 {
 		o.WriteInterval = 100 * time.Millisecond
+	}
+	if o.BackupInterval <= 0 {
+		o.BackupInterval = backupInterval
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -107,6 +116,8 @@ type Lab struct {
 	redis    map[Site]*server
 	links    map[string]*link
 	workload *workload
+	cloud    *aws.Cloud // nil without AWS, as backups is
+	backups  *backups
 	faults   []fault
 
 	turn    chan struct{} // holds one token: one fault is broken or healed at a time
@@ -181,6 +192,11 @@ func (l *Lab) up(ctx context.Context) error {
 	}
 	if err := l.upWorkload(ctx); err != nil {
 		return err
+	}
+	if l.options.AWS {
+		if err := l.upAWS(ctx); err != nil {
+			return err
+		}
 	}
 	if err := l.upControl(ctx); err != nil {
 		return err

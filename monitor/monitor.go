@@ -3,8 +3,8 @@
 // none lacks its time, and it hands out Reports from memory: whoever reads never
 // waits for a target.
 //
-// Each target has one goroutine that sleeps until its next look, and at most one
-// look under way. A look that panics, hangs or ignores its deadline touches no
+// Each target has a timer that goes off at its next look, and at most one look
+// under way. A look that panics, hangs or ignores its deadline touches no
 // other: the panic becomes a failure of that look, and a look that only waits
 // gives its place back, so that a thousand hanging servers delay nobody.
 package monitor
@@ -260,7 +260,7 @@ func (m *Monitor) Stop() {
 	defer m.mu.Unlock()
 	m.running = false
 	for _, w := range m.watchers {
-		w.cancel()
+		w.stop()
 	}
 	for _, w := range m.watchers {
 		w.wait()
@@ -283,7 +283,7 @@ func (m *Monitor) Reload(system readiness.System, targets []Target) {
 	var gone []*watcher
 	for id, w := range m.watchers {
 		if t := stays[id]; t == nil || !t.watchedAs(w.target.Load()) {
-			w.cancel()
+			w.stop()
 			gone = append(gone, w)
 			delete(m.watchers, id)
 		}

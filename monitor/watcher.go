@@ -31,47 +31,81 @@ const (
 	grace = time.Second
 )
 
-// watcher looks at one target again and again.
+// watcher looks at one target again and again. Between two looks it is a timer
+// and no goroutine: the stacks of ten thousand of those would be most of what
+// drwatch keeps.
 type watcher struct {
 	target atomic.Pointer[target] // replaced by a reload that changes nothing about the looking
 	cancel context.CancelFunc
 	done   chan struct{}
+	offset time.Duration // by how much the looks come after the ticks of the schedule
+	due    time.Time     // for its turn alone
+
+	mu    sync.Mutex // protects what follows
+	timer *time.Timer
 }
 
 func (m *Monitor) watchLocked(t *target) {
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &watcher{cancel: cancel, done: make(chan struct{})}
-	w.target.Store(t)
-	m.watchers[t.ID] = w
-	go func() {
-		defer close(w.done)
-		m.watch(ctx, w)
-	}()
-}
-
-// wait returns when the watcher has ended, which it does soon after its context.
-func (w *watcher) wait() { <-w.done }
-
-// watch looks when the schedule says so, until ctx ends.
-func (m *Monitor) watch(ctx context.Context, w *watcher) {
-	t := w.target.Load()
 	share := phase(t.ID.Datastore)
 	start := m.now().Round(0) // the schedule goes by the wall clock: it goes on while a machine is suspended
 	gap := firstGap(t.Schedule, start)
-	offset := time.Duration(share * float64(min(gap, spread)))
-	due := start.Add(time.Duration(share * float64(min(gap, firstSpread))))
-	next := func(after time.Time) time.Time { return t.Schedule.Next(after.Add(-offset)).Add(offset) }
-	for {
-		var ok bool
-		if due, ok = m.sleepUntil(ctx, due, next); !ok {
-			return
-		}
-		m.look(ctx, w.target.Load, due)
-		due = next(due)
-		if now := m.now().Round(0); due.Before(now) { // looks that a long one has overrun are left out, not made up for
-			due = next(now)
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watcher{
+		cancel: cancel, done: make(chan struct{}),
+		offset: time.Duration(share * float64(min(gap, spread))),
+		due:    start.Add(time.Duration(share * float64(min(gap, firstSpread)))),
+	}
+	w.target.Store(t)
+	m.watchers[t.ID] = w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(0, func() { m.turn(ctx, w) })
+}
+
+// stop ends the watching, and a look that is under way.
+func (w *watcher) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cancel()
+	if w.timer.Stop() { // there is no turn that could
+		close(w.done)
+	}
+}
+
+// wait returns when the watcher has ended, which it does soon after it was stopped.
+func (w *watcher) wait() { <-w.done }
+
+// turn looks when that is due, and sleeps until it is again. When the clock is
+// set back, the schedule counts from where it is now.
+func (m *Monitor) turn(ctx context.Context, w *watcher) {
+	now := m.now().Round(0)
+	if !now.Before(w.due) {
+		m.look(ctx, w.target.Load, w.due)
+		w.due = w.next(w.due)
+		if now = m.now().Round(0); w.due.Before(now) { // looks that a long one has overrun are left out, not made up for
+			w.due = w.next(now)
 		}
 	}
+	if sooner := w.next(now); sooner.Before(w.due) {
+		w.due = sooner
+	}
+	w.sleep(ctx, min(max(0, w.due.Sub(now)), longestSleep))
+}
+
+// next is the first moment for a look after another moment.
+func (w *watcher) next(after time.Time) time.Time {
+	return w.target.Load().Schedule.Next(after.Add(-w.offset)).Add(w.offset)
+}
+
+// sleep makes the next turn come, unless the watcher was stopped.
+func (w *watcher) sleep(ctx context.Context, d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ctx.Err() != nil {
+		close(w.done)
+		return
+	}
+	w.timer.Reset(d)
 }
 
 // phase gives each datastore its own place between two ticks, the same at every
@@ -85,29 +119,6 @@ func phase(datastore string) float64 {
 func firstGap(s Schedule, now time.Time) time.Duration {
 	first := s.Next(now)
 	return max(0, s.Next(first).Sub(first))
-}
-
-// sleepUntil waits until the clock shows due, and gives the moment it has waited
-// for; it is false when ctx ended before. When the clock is set back, the
-// schedule counts from where it is now.
-func (m *Monitor) sleepUntil(ctx context.Context, due time.Time, next func(time.Time) time.Time) (time.Time, bool) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		now := m.now().Round(0)
-		if sooner := next(now); sooner.Before(due) {
-			due = sooner
-		}
-		timer.Reset(min(max(0, due.Sub(now)), longestSleep))
-		select {
-		case <-ctx.Done():
-			return due, false
-		case <-timer.C:
-		}
-		if !m.now().Round(0).Before(due) {
-			return due, true
-		}
-	}
 }
 
 // look makes one look and takes in what came of it. A reload may put the same

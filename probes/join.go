@@ -41,14 +41,7 @@ func (j Joined) Look(ctx context.Context) (readiness.Reading, error) {
 	if err != nil {
 		return readiness.Reading{}, err
 	}
-	if failed != nil {
-		failure := AsFailure(failed)
-		reading.Checks = append(slices.Clip(reading.Checks), readiness.Check{
-			Name: j.Platform, Evidence: fmt.Sprintf("%s: %s", failure.Class, failure), Remedy: failure.Class.Remedy(),
-		})
-		return reading, nil
-	}
-	return j.merge(reading, beside), nil
+	return j.merge(reading, beside, AsFailure(failed)), nil
 }
 
 // safely turns a panic into an error: it would not be in the goroutine in which
@@ -63,7 +56,13 @@ func safely(ctx context.Context, p Prober) (r readiness.Reading, err error) {
 }
 
 // merge adds to what the server says what the platform says beside it.
-func (j Joined) merge(reading, beside readiness.Reading) readiness.Reading {
+func (j Joined) merge(reading, beside readiness.Reading, failure *readiness.Failure) readiness.Reading {
+	if failure != nil {
+		reading.Checks = append(slices.Clip(reading.Checks), readiness.Check{
+			Name: j.Platform, Evidence: fmt.Sprintf("%s: %s", failure.Class, failure), Remedy: failure.Class.Remedy(),
+		})
+		return reading
+	}
 	reading.Points = slices.Concat(reading.Points, beside.Points)
 	reading.Checks = append(slices.Clip(reading.Checks), readiness.Check{Name: j.Platform, Status: readiness.Pass, Evidence: "answered"})
 	for _, check := range beside.Checks {

@@ -87,7 +87,7 @@ func (s *Sightings) Observe(c Copy, o Observation) {
 	case Replica:
 		s.prove(&next, before, c)
 	default:
-		next.Received, next.Ahead = s.newest(o)
+		next.Received, next.Ahead = s.newest(o, o.Reading.Points)
 		next.Replayed = next.Received
 	}
 }
@@ -140,8 +140,8 @@ func (s *Sightings) prove(seen *Seen, before Observation, c Copy) {
 	r := seen.Held.Reading
 	var applied Maybe[Point]
 	var ahead time.Duration
-	if c.Logical || s.track.system == "" || s.track.isOf(r) { // moments of another history are none of ours
-		applied, ahead = s.newest(seen.Held)
+	if points := s.ours(c, r); len(points) > 0 {
+		applied, ahead = s.newest(seen.Held, points)
 	}
 	received := later(applied, s.covered(seen.Held, r.Received))
 	if c.Logical {
@@ -156,6 +156,19 @@ func (s *Sightings) prove(seen *Seen, before Observation, c Copy) {
 	seen.Received, seen.Replayed, seen.Ahead = received, replayed, ahead
 }
 
+// ours are the moments of a reading that are of the history of the primary. Those
+// of another history prove nothing here. A platform that measures the lag of a
+// replica behind its source knows which source that is.
+func (s *Sightings) ours(c Copy, r Reading) []Point {
+	if c.Logical || s.track.system == "" || s.track.isOf(r) {
+		return r.Points
+	}
+	if r.System != "" {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.Points), func(p Point) bool { return p.Basis != BasisLag })
+}
+
 // dated drops what must not be kept: a moment that lay in the future, and one
 // that was read from a clock nobody had compared with ours then, once somebody
 // has. Both are derived anew.
@@ -166,13 +179,13 @@ func (s *Sightings) dated(p Maybe[Point]) Maybe[Point] {
 	return p
 }
 
-// newest gives the latest of the moments that a look proves, on our clock, and
+// newest gives the latest of moments that a look proves, on our clock, and
 // by how much it lay after the end of the look. Nobody can hold data of a moment
 // that has not come, so such a moment counts as that of the look; so does one
 // that came while the look was under way, which is in good order. A moment on
 // the clock of the primary is taken for the earliest that it can be on ours.
-func (s *Sightings) newest(o Observation) (best Maybe[Point], ahead time.Duration) {
-	for _, p := range o.Reading.Points {
+func (s *Sightings) newest(o Observation, points []Point) (best Maybe[Point], ahead time.Duration) {
+	for _, p := range points {
 		if offset, ok := s.sourceAhead.Get(); ok && p.SourceClock {
 			p.At, p.SourceClock = p.At.Add(-offset), false
 		}

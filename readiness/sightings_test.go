@@ -297,3 +297,18 @@ func TestSightings_LogicalReplicaMadeAnew(t *testing.T) {
 	s := watch(d, looked(0, "primary", primary), looked(1, "replica", Reading{Role: RolePrimary, System: "9", Receiver: "sub"}), looked(20, "replica", Reading{Role: RolePrimary, System: "9"}))
 	require.False(t, s.Seen("replica").Received.IsKnown())
 }
+
+// A replica whose platform alone is asked has its recovery point beside a primary
+// that is looked at itself; of a server that does not tell its history, the
+// commits of some history are no proof.
+func TestSightings_LagToldByThePlatform(t *testing.T) {
+	platform := Reading{Role: RoleReplica, Server: "r", Points: []Point{{At: at(3), Basis: BasisLag}}}
+	s := watch(pair(), looked(5, "primary", primaryAt(100)), looked(6, "replica", platform))
+	point, ok := s.Seen("replica").Received.Get()
+	require.True(t, ok)
+	require.Equal(t, BasisLag, point.Basis)
+
+	platform.Points[0].Basis = BasisCommit
+	s = watch(pair(), looked(5, "primary", primaryAt(100)), looked(6, "replica", platform))
+	require.False(t, s.Seen("replica").Received.IsKnown())
+}

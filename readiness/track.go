@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// trackLimit bounds how many samples a track keeps: 512 samples at one every
-// 15 s are two hours at full detail before older ones are thinned.
-const trackLimit = 512
+// trackLimit bounds how many samples a track keeps: 128 samples at one every
+// 15 s are half an hour at full detail before older ones are thinned. A full
+// track of 512 would be most of what ten thousand copies need.
+const trackLimit = 128
 
 // track is how far the history of a primary had gone, and when. With it, a
 // replica's position tells a moment: a replica that holds everything up to the

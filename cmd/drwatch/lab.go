@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,8 +38,9 @@ func newLabUp(s streams, dir *string) *cobra.Command {
 		Use:   "up",
 		Short: "Start the lab, and stop it at Ctrl-C",
 		Long: `Start PostgreSQL and Redis, each with a replica in another "region", on loopback
-ports of this machine, with a small writing workload. Everything lives in the
-lab's own folder and ends with this command.
+ports of this machine, with a small writing workload, and a stand-in for AWS
+that keeps backups of both. Everything lives in the lab's own folder and ends
+with this command.
 
 With --serve, drwatch watches the lab from the same process.`,
 		Args: cobra.NoArgs,
@@ -52,7 +55,7 @@ With --serve, drwatch watches the lab from the same process.`,
 		l, err := lab.Up(c.Context(), lab.Options{
 			Dir: *dir, Logger: log.With("component", "lab"),
 			Progress: func(line string) { _, _ = fmt.Fprintln(s.out, line) },
-			SetupSQL: []string{postgres.SetupSQL(postgres.SetupOptions{})},
+			SetupSQL: []string{postgres.SetupSQL(postgres.SetupOptions{})}, AWS: true,
 		})
 		if err != nil {
 			return fmt.Errorf("start the lab: %w", err)
@@ -63,15 +66,24 @@ With --serve, drwatch watches the lab from the same process.`,
 		if err != nil {
 			return stopped(err)
 		}
+		environment, err := writeLabEnvironment(*dir, l.Endpoints().AWS)
+		if err != nil {
+			return stopped(err)
+		}
 		if !*watch {
-			printLab(s.out, file, "")
+			printLab(s.out, file, environment, "")
 			<-c.Context().Done()
 			return stopped(nil)
+		}
+		for name, value := range l.Endpoints().AWS { // of this process: the SDK of AWS takes it from nowhere else
+			if err := os.Setenv(name, value); err != nil {
+				return stopped(fmt.Errorf("lead the SDK of AWS to the lab: %w", err))
+			}
 		}
 		loadFile := func() (*config.Config, error) {
 			return load(file, func(w string) { log.Warn("configuration", "warning", w) })
 		}
-		return stopped(serve(c.Context(), web, log, loadFile, func(address string) { printLab(s.out, file, address) }))
+		return stopped(serve(c.Context(), web, log, loadFile, func(address string) { printLab(s.out, file, environment, address) }))
 	}
 	return c
 }
@@ -82,6 +94,9 @@ func labEnvironment(e lab.Endpoints) map[string]string {
 	return map[string]string{
 		"FESTIVALS_SCHEDULE":               "@every 2s",
 		"FESTIVALS_TIMEOUT":                "1s",
+		"FESTIVALS_AWS_SCHEDULE":           "@every 2s",
+		"FESTIVALS_AWS_TIMEOUT":            "1s",
+		"FESTIVALS_AWS_MAX_AGE":            "1s",
 		"FESTIVALS_POSTGRES_PRIMARY":       e.Postgres.PrimaryAcross.URL,
 		"FESTIVALS_POSTGRES_REPLICA":       e.Postgres.Standby.URL,
 		"FESTIVALS_POSTGRES_PASSWORD_FILE": e.Postgres.PasswordFiles["drwatch"],
@@ -108,7 +123,21 @@ func writeLabConfig(dir string, environment map[string]string) (file string, err
 	return file, nil
 }
 
-func printLab(w io.Writer, file, address string) {
+// writeLabEnvironment writes what a shell needs so that a drwatch in it asks the
+// lab's AWS and not the real one.
+func writeLabEnvironment(dir string, environment map[string]string) (file string, err error) {
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(environment)) {
+		_, _ = fmt.Fprintf(&text, "export %s=%s\n", name, environment[name])
+	}
+	file = filepath.Join(dir, "env")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		return "", fmt.Errorf("write the lab's environment: %w", err)
+	}
+	return file, nil
+}
+
+func printLab(w io.Writer, file, environment, address string) {
 	_, _ = fmt.Fprintf(w, "\nThe lab is up; Ctrl-C stops it. In another terminal:\n\n")
 	if address != "" {
 		_, _ = fmt.Fprintf(w, "  curl -s http://%s/metrics | grep ^dr_rpo_exposure\n", local(address))
@@ -116,7 +145,8 @@ func printLab(w io.Writer, file, address string) {
 	program := os.Args[0]
 	_, _ = fmt.Fprintf(w, "  %s lab faults\n", program)
 	_, _ = fmt.Fprintf(w, "  %s lab break link-cut\n", program)
-	_, _ = fmt.Fprintf(w, "  %s check --config.file %s --scenario region-failure\n", program, file)
+	_, _ = fmt.Fprintf(w, "  . %s    # for what asks AWS\n", environment)
+	_, _ = fmt.Fprintf(w, "  %s check --config.file %s\n", program, file)
 	_, _ = fmt.Fprintf(w, "  %s lab heal link-cut\n\n", program)
 	if address != "" {
 		_, _ = fmt.Fprintf(w, "The page is at http://%s/\n", local(address))

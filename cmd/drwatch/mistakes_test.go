@@ -106,7 +106,7 @@ func TestCheck_EachMistakeHasItsReason(t *testing.T) {
 			if row.class != "" {
 				require.Equal(t, row.class, copyReport.Probe.Class, check.Evidence)
 			}
-			require.NotEqual(t, readiness.Pass, r.Scenarios[0].Status)
+			require.False(t, r.Ready, "other copies may cover for it; it needs a person all the same")
 		})
 	}
 }

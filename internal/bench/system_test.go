@@ -41,16 +41,18 @@ type watched struct {
 	timeout    time.Duration
 }
 
-// serve is how "drwatch serve" is started on it.
-func (w watched) serve(b *testing.B, drwatch string) launch {
+// serve is how "drwatch serve" is started on it, and on others besides.
+func (w watched) serve(b *testing.B, drwatch string, others ...watched) launch {
 	b.Helper()
 	var text strings.Builder
 	fmt.Fprintf(&text, "system: bench\ninstance: { region: %s }\nregions: { primary: %s, standby: %s }\nschedule: \"@every %s\"\ntimeout: %s\ndatastores:\n",
 		lab.StandbyRegion, lab.PrimaryRegion, lab.StandbyRegion, w.every, w.timeout)
-	for i, d := range w.datastores {
-		fmt.Fprintf(&text, "  - name: %s-%d\n    copies:\n", w.store, i)
-		fmt.Fprintf(&text, "      - { name: primary, kind: primary, region: %s, %s }\n", lab.PrimaryRegion, w.probe(b, d.primary))
-		fmt.Fprintf(&text, "      - { name: replica, kind: replica, region: %s, %s }\n", lab.StandbyRegion, w.probe(b, d.replica))
+	for _, w := range append([]watched{w}, others...) {
+		for i, d := range w.datastores {
+			fmt.Fprintf(&text, "  - name: %s-%d\n    copies:\n", w.store, i)
+			fmt.Fprintf(&text, "      - { name: primary, kind: primary, region: %s, %s }\n", lab.PrimaryRegion, w.probe(b, d.primary))
+			fmt.Fprintf(&text, "      - { name: replica, kind: replica, region: %s, %s }\n", lab.StandbyRegion, w.probe(b, d.replica))
+		}
 	}
 	file := filepath.Join(b.TempDir(), "drwatch.yaml")
 	require.NoError(b, os.WriteFile(file, []byte(text.String()), 0o600))

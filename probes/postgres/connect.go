@@ -57,8 +57,15 @@ func (l login) within(ctx context.Context, talk func(context.Context, *session) 
 }
 
 func (s *session) connect(ctx context.Context) (err error) {
-	if s.secret, err = s.password.Read(); err != nil {
-		return probes.Fail(readiness.Denied, "read the password for %s: %w", s.server, err)
+	if s.secret, err = s.password.Read(ctx); err != nil {
+		class := readiness.Denied
+		if ctx.Err() != nil {
+			class = readiness.Timeout
+		}
+		return probes.Fail(class, "read the password for %s: %w", s.server, err)
+	}
+	if err := s.server.filesAnswer(ctx); err != nil {
+		return err
 	}
 	config, err := s.server.config(s.secret)
 	if err != nil {
@@ -71,6 +78,20 @@ func (s *session) connect(ctx context.Context) (err error) {
 	}
 	if s.conn, err = pgconn.ConnectConfig(ctx, config); err != nil {
 		return s.failure(ctx, err)
+	}
+	return nil
+}
+
+// filesAnswer finds out whether certificates can be read in time: the library
+// reads them as well, without an end. What else is wrong with them it tells.
+func (d dsn) filesAnswer(ctx context.Context) error {
+	for _, key := range []string{"sslrootcert", "sslcert", "sslkey"} {
+		if d[key] == "" {
+			continue
+		}
+		if _, err := secret.ReadFile(ctx, d[key]); err != nil && ctx.Err() != nil {
+			return probes.Fail(readiness.Timeout, "read %s for %s: %w", key, d, err)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,9 +20,12 @@ import (
 	"github.com/drwatch/drwatch/secret"
 )
 
-// dsn is where a server is and how to reach it: every parameter of [parameters]
-// with its value. It holds no password.
+// dsn is where a server is and how to reach it: the parameters that were given,
+// of those in [parameters]. It holds no password.
 type dsn map[string]string
+
+// value is what holds of a parameter.
+func (d dsn) value(key string) string { return cmp.Or(d[key], parameters()[key]) }
 
 // parameters are what a DSN may give, with what holds when it does not. All of
 // them are handed to pgconn, so that neither a PG* variable of the environment
@@ -65,11 +69,6 @@ func parseDSN(text string) (dsn, error) {
 	}
 	if err := read(text); err != nil {
 		return nil, err
-	}
-	for key, value := range parameters() {
-		if d[key] == "" {
-			d[key] = value
-		}
 	}
 	return d, d.check()
 }
@@ -248,11 +247,11 @@ func (d dsn) check() error {
 	}
 	allowed := choices()
 	for _, key := range slices.Sorted(maps.Keys(allowed)) {
-		if !slices.Contains(allowed[key], d[key]) {
+		if !slices.Contains(allowed[key], d.value(key)) {
 			return fmt.Errorf("%s is one of %s", key, strings.Join(allowed[key], ", "))
 		}
 	}
-	if _, err := strconv.ParseUint(d["connect_timeout"], 10, 31); err != nil {
+	if _, err := strconv.ParseUint(d.value("connect_timeout"), 10, 31); err != nil {
 		return errors.New("connect_timeout is a whole number of seconds")
 	}
 	if (d["sslcert"] == "") != (d["sslkey"] == "") {
@@ -270,7 +269,7 @@ func (d dsn) as(user string) dsn {
 
 // String names the server for people: user@host:port,host:port/dbname.
 func (d dsn) String() string {
-	ports := strings.Split(d["port"], ",")
+	ports := strings.Split(d.value("port"), ",")
 	var servers []string
 	for i, host := range strings.Split(d["host"], ",") {
 		port := ports[min(i, len(ports)-1)]
@@ -288,10 +287,10 @@ func (d dsn) config(password secret.String) (*pgconn.Config, error) {
 	if os.Getenv("PGSERVICE") != "" { // the one variable that no parameter overrules
 		return nil, probes.Fail(readiness.Internal, "unset PGSERVICE in the environment of drwatch: the file that it names would have a say in where to look")
 	}
-	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 	var text strings.Builder
-	for key, value := range d {
-		fmt.Fprintf(&text, "%s='%s' ", key, escape.Replace(value))
+	for key, standard := range parameters() {
+		value := strings.ReplaceAll(cmp.Or(d[key], standard), `\`, `\\`)
+		fmt.Fprintf(&text, "%s='%s' ", key, strings.ReplaceAll(value, `'`, `\'`))
 	}
 	config, err := pgconn.ParseConfig(text.String() + neutral)
 	if err != nil {
@@ -301,6 +300,6 @@ func (d dsn) config(password secret.String) (*pgconn.Config, error) {
 		return nil, probes.Fail(readiness.TLS, "%w", err) // what else could be wrong has been checked
 	}
 	config.Password = password.Reveal()
-	config.RuntimeParams = map[string]string{"application_name": d["application_name"], "client_encoding": "UTF8"}
+	config.RuntimeParams = map[string]string{"application_name": d.value("application_name"), "client_encoding": "UTF8"}
 	return config, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/drwatch/drwatch/readiness"
+	"github.com/drwatch/drwatch/secret"
 )
 
 // defaultTable is where the heartbeat is when the file does not say.
@@ -61,9 +62,14 @@ func (p *Probe) writeHeartbeat(ctx context.Context, role readiness.Role) readine
 	}
 }
 
+// writer is who writes the heartbeat.
+func (p *Probe) writer() login {
+	return login{p.looker.server.as(p.cfg.HeartbeatUser), secret.Source{File: p.cfg.HeartbeatPasswordFile, Env: p.cfg.HeartbeatPasswordEnv}}
+}
+
 // beat writes the row, and gives the moment that is in it.
 func (p *Probe) beat(ctx context.Context) (at time.Time, err error) {
-	err = p.writer.within(ctx, func(ctx context.Context, s *session) error {
+	err = p.writer().within(ctx, func(ctx context.Context, s *session) error {
 		instance, err := s.conn.EscapeString(p.target.Instance)
 		if err != nil {
 			return err
@@ -83,7 +89,7 @@ func (p *Probe) beat(ctx context.Context) (at time.Time, err error) {
 // for where the file allows it.
 func (p *Probe) createTable(ctx context.Context) error {
 	script := SetupOptions{User: p.looker.server["user"], HeartbeatUser: p.cfg.HeartbeatUser, HeartbeatTable: string(p.table)}.tableSQL()
-	return p.writer.within(ctx, func(ctx context.Context, s *session) error {
+	return p.writer().within(ctx, func(ctx context.Context, s *session) error {
 		return s.conn.Exec(ctx, "BEGIN READ WRITE; "+limits(ctx)+script+"; COMMIT").Close()
 	})
 }

@@ -444,16 +444,3 @@ func TestStandby_Promoted(t *testing.T) {
 	w.stands(t, last)
 	require.Equal(t, readiness.Fail, w.report().Status)
 }
-
-// BenchmarkLook is the cost of one look: connection, TLS, SCRAM, question, and
-// all that the server does for it beside us.
-func BenchmarkLook(b *testing.B) {
-	l := labtest.Start(b)
-	c := Config{DSN: l.Endpoints().Postgres.Standby.URL, PasswordFile: l.Endpoints().Postgres.PasswordFiles["drwatch"]}
-	p := newProbe(b, c, replicaCopy())
-	b.ReportAllocs()
-	for b.Loop() {
-		_, err := p.Look(b.Context())
-		require.NoError(b, err)
-	}
-}

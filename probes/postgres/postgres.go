@@ -140,7 +140,6 @@ type Probe struct {
 	cfg    Config
 	target probes.Target
 	looker login
-	writer login // of the heartbeat
 	table  table
 	now    func() time.Time
 
@@ -166,7 +165,6 @@ func New(cfg Config, target probes.Target) (*Probe, error) {
 	p := &Probe{
 		cfg: cfg, target: target, now: time.Now,
 		looker: login{server, secret.Source{File: cfg.PasswordFile, Env: cfg.PasswordEnv}},
-		writer: login{server.as(cfg.HeartbeatUser), secret.Source{File: cfg.HeartbeatPasswordFile, Env: cfg.HeartbeatPasswordEnv}},
 		table:  defaultTable,
 	}
 	if cfg.HeartbeatTable != "" {

@@ -62,9 +62,9 @@ type node struct {
 // be seen fails the look.
 func (p *Probe) lookAtCluster(ctx context.Context) (readiness.Reading, error) {
 	begun := time.Now()
-	login, err := p.credentials().read()
+	login, err := p.credentials().read(ctx)
 	if err != nil {
-		return readiness.Reading{}, fmt.Errorf("ask the cluster: %w", err)
+		return readiness.Reading{}, fmt.Errorf("ask the cluster at %s: %w", strings.Join(p.config.Cluster.Addresses, ","), err)
 	}
 	cluster, err := p.topology(ctx, login)
 	if err != nil {

@@ -2,9 +2,12 @@ package redis
 
 import (
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -196,6 +199,24 @@ func TestReading_BadStates(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A reading is kept until the next look. Whoever watches ten thousand copies would
+// keep 13 MB of INFO with it.
+func TestReading_KeepsNothingOfTheText(t *testing.T) {
+	for _, kind := range []readiness.CopyKind{readiness.Primary, readiness.Replica} {
+		p := &Probe{copy: readiness.Copy{Kind: kind}, maxSilence: defaultMaxSilence}
+		read := func() (readiness.Reading, weak.Pointer[byte]) {
+			text := []byte(capture(t, string(kind)))
+			i, err := parseInfo(unsafe.String(&text[0], len(text)))
+			require.NoError(t, err)
+			return p.reading(i, looked()), weak.Make(&text[0])
+		}
+		r, text := read()
+		runtime.GC()
+		require.Nil(t, text.Value(), "the text is still there")
+		require.NotEmpty(t, r.System)
 	}
 }
 

@@ -40,6 +40,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/drwatch/drwatch/probes"
@@ -81,7 +82,7 @@ func (p *Probe) Look(ctx context.Context) (readiness.Reading, error) {
 	case p.config.Cluster != nil:
 		return p.lookAtCluster(ctx)
 	}
-	login, err := p.credentials().read()
+	login, err := p.credentials().read(ctx)
 	if err != nil {
 		return readiness.Reading{}, fmt.Errorf("ask Redis at %s: %w", p.place.addr, err)
 	}
@@ -115,7 +116,9 @@ func (p *Probe) lookAt(ctx context.Context, s server) (readiness.Reading, error)
 // reading is what one server's INFO says about the copy.
 func (p *Probe) reading(i info, when exchange) readiness.Reading {
 	r := readiness.Reading{
-		Role: i.readinessRole(), System: i.history, Server: i.run,
+		Role: i.readinessRole(),
+		// Copies, since a part of a text keeps all of it: ten thousand INFOs are 13 MB.
+		System: strings.Clone(i.history), Server: strings.Clone(i.run),
 		Measures: make(map[readiness.Measure]float64, 2),
 		Checks:   []readiness.Check{i.checkLink(p.copy.Kind, p.maxSilence), i.checkPersistence()},
 	}

@@ -27,9 +27,9 @@ type view struct {
 // one. A server that was the primary until it was cut off goes on saying so,
 // and so does a Sentinel beside it: the newest failover counts.
 func (p *Probe) lookBehindSentinel(ctx context.Context) (readiness.Reading, error) {
-	data, err := p.credentials().read()
+	data, err := p.credentials().read(ctx)
 	if err != nil {
-		return readiness.Reading{}, fmt.Errorf("ask Redis behind Sentinel: %w", err)
+		return readiness.Reading{}, fmt.Errorf("ask Redis behind Sentinel at %s: %w", strings.Join(p.config.Sentinel.Addresses, ","), err)
 	}
 	views, err := p.askSentinels(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func (p *Probe) lookBehindSentinel(ctx context.Context) (readiness.Reading, erro
 // askSentinels gives what those that answer say; without any answer, why.
 func (p *Probe) askSentinels(ctx context.Context) ([]view, error) {
 	s := p.config.Sentinel
-	login, err := credentials{user: s.User, password: s.password(), tls: p.config.TLS}.read()
+	login, err := credentials{user: s.User, password: s.password(), tls: p.config.TLS}.read(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask Sentinel: %w", err)
 	}

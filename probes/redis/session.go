@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -33,26 +32,34 @@ type credentials struct {
 	tls      *TLS // nil without TLS
 }
 
-func (c credentials) read() (login, error) {
-	password, err := c.password.Read()
+func (c credentials) read(ctx context.Context) (login, error) {
+	password, err := c.password.Read(ctx)
 	if err != nil {
-		return login{}, probes.Fail(readiness.Denied, "log in: %w", err)
+		return login{}, unread(ctx, readiness.Denied, "log in", err)
 	}
 	l := login{user: c.user, password: password}
 	if c.tls != nil {
-		if l.tls, err = c.tls.read(); err != nil {
-			return login{}, probes.Fail(readiness.TLS, "prepare TLS: %w", err)
+		if l.tls, err = c.tls.read(ctx); err != nil {
+			return login{}, unread(ctx, readiness.TLS, "prepare TLS", err)
 		}
 	}
 	return l, nil
 }
 
+// unread is a file that could not be read: not in time, or not at all.
+func unread(ctx context.Context, class readiness.Class, purpose string, err error) error {
+	if ctx.Err() != nil {
+		class = readiness.Timeout
+	}
+	return probes.Fail(class, "%s: %w", purpose, err)
+}
+
 // read loads the certificates. There is no way to switch off the verification:
 // who can pretend to be the server could pretend that it is ready.
-func (t TLS) read() (*tls.Config, error) {
+func (t TLS) read(ctx context.Context) (*tls.Config, error) {
 	config := &tls.Config{ServerName: t.ServerName, MinVersion: tls.VersionTLS12}
 	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
+		pem, err := secret.ReadFile(ctx, t.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("read ca_file: %w", err)
 		}
@@ -62,13 +69,25 @@ func (t TLS) read() (*tls.Config, error) {
 		}
 	}
 	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		pair, err := t.pair(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("read cert_file and key_file: %w", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return config, nil
+}
+
+func (t TLS) pair(ctx context.Context) (tls.Certificate, error) {
+	cert, err := secret.ReadFile(ctx, t.CertFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := secret.ReadFile(ctx, t.KeyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 // patience is the time for half a look when nobody set a deadline.

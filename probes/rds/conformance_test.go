@@ -1,0 +1,57 @@
+package rds_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/drwatch/drwatch/probes"
+	"github.com/drwatch/drwatch/probes/awsapi"
+	"github.com/drwatch/drwatch/probes/probetest"
+	"github.com/drwatch/drwatch/probes/rds"
+	"github.com/drwatch/drwatch/readiness"
+)
+
+func TestConformance(t *testing.T) {
+	s := newStage(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", probetest.User)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", probetest.Password)
+	probetest.Run(t, probetest.Harness{
+		New: newProber,
+		Opening: []byte("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 5000\r\n\r\n" +
+			"<DescribeDBInstancesResponse xmlns=\"http://rds.amazonaws.com/doc/2014-10-31/\"><DescribeDBInstancesResult>"),
+		Garbage: map[string][]byte{
+			"a page with status 200": []byte("HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n<html>It works!</html>\r\n\r\n"),
+		},
+		Also: map[string][]readiness.Class{ // an HTTP client hangs up on who speaks before it was asked
+			"half": {readiness.Unreachable},
+			"drip": {readiness.Unreachable},
+		},
+		Server: strings.TrimPrefix(s.cloud.URL(), "http://"),
+		Skip: map[string]string{
+			"concurrent": "looks in the same account and region share one question: that is what keeps AWS from throttling us",
+		},
+	})
+}
+
+// prober lets go of the connections after each look, which otherwise the session
+// keeps for the next one.
+type prober struct {
+	probe *rds.Probe
+	pool  *awsapi.Pool
+}
+
+func (p prober) Look(ctx context.Context) (readiness.Reading, error) {
+	defer p.pool.Close()
+	return p.probe.Look(ctx)
+}
+
+func newProber(t testing.TB, addr string) probetest.Prober {
+	pool := awsapi.NewPool(awsapi.Options{Attempts: 1})
+	c := rds.Config{Instance: "festivals-production", AWS: awsapi.Access{Endpoint: "http://" + addr}}
+	probe, err := rds.New(c, probes.Target{Copy: readiness.Copy{Name: "primary", Kind: readiness.Primary, Region: west}}, rds.NewFleet(pool))
+	require.NoError(t, err)
+	return prober{probe, pool}
+}

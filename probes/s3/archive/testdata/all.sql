@@ -1,0 +1,227 @@
+--
+-- PostgreSQL database cluster dump
+--
+
+\restrict 8cdYPQtpkBuHSu3XdwjOgJrG8BRv6hFtxVrhJtR7DJqmih177vDgOpc8oidEebl
+
+SET default_transaction_read_only = off;
+
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+
+--
+-- Roles
+--
+
+CREATE ROLE postgres;
+ALTER ROLE postgres WITH SUPERUSER INHERIT CREATEROLE CREATEDB LOGIN REPLICATION BYPASSRLS;
+
+--
+-- User Configurations
+--
+
+
+
+
+
+
+
+
+\unrestrict 8cdYPQtpkBuHSu3XdwjOgJrG8BRv6hFtxVrhJtR7DJqmih177vDgOpc8oidEebl
+
+--
+-- Databases
+--
+
+--
+-- Database "template1" dump
+--
+
+\connect template1
+
+--
+-- PostgreSQL database dump
+--
+
+\restrict T5VkBD478E09J2BhgbXiCmQVUX4EbAgLWt4TGntloFUW4L1DybqPkDyOjeqnMVx
+
+-- Dumped from database version 15.20 (Debian 15.20-0+deb12u1)
+-- Dumped by pg_dump version 15.20 (Debian 15.20-0+deb12u1)
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict T5VkBD478E09J2BhgbXiCmQVUX4EbAgLWt4TGntloFUW4L1DybqPkDyOjeqnMVx
+
+--
+-- Database "festivals" dump
+--
+
+--
+-- PostgreSQL database dump
+--
+
+\restrict XoLBpMBFHwHm7S8jteKoPVufuS060SXeb7hRRFrG6BFbBE5xJzwGbRdZd2ADYQC
+
+-- Dumped from database version 15.20 (Debian 15.20-0+deb12u1)
+-- Dumped by pg_dump version 15.20 (Debian 15.20-0+deb12u1)
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: festivals; Type: DATABASE; Schema: -; Owner: postgres
+--
+
+CREATE DATABASE festivals WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE_PROVIDER = libc LOCALE = 'C.UTF-8';
+
+
+ALTER DATABASE festivals OWNER TO postgres;
+
+\unrestrict XoLBpMBFHwHm7S8jteKoPVufuS060SXeb7hRRFrG6BFbBE5xJzwGbRdZd2ADYQC
+\connect festivals
+\restrict XoLBpMBFHwHm7S8jteKoPVufuS060SXeb7hRRFrG6BFbBE5xJzwGbRdZd2ADYQC
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: bookings; Type: TABLE; Schema: public; Owner: postgres
+--
+
+CREATE TABLE public.bookings (
+    id bigint NOT NULL,
+    booked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+
+ALTER TABLE public.bookings OWNER TO postgres;
+
+--
+-- Name: bookings_id_seq; Type: SEQUENCE; Schema: public; Owner: postgres
+--
+
+ALTER TABLE public.bookings ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.bookings_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: v; Type: VIEW; Schema: public; Owner: postgres
+--
+
+CREATE VIEW public.v AS
+ SELECT bookings.id,
+    bookings.booked_at
+   FROM public.bookings;
+
+
+ALTER TABLE public.v OWNER TO postgres;
+
+--
+-- Data for Name: bookings; Type: TABLE DATA; Schema: public; Owner: postgres
+--
+
+COPY public.bookings (id, booked_at) FROM stdin;
+1	2026-11-24 11:30:43.14032+00
+2	2026-11-24 11:30:43.140401+00
+3	2026-11-24 11:30:43.140403+00
+4	2026-11-24 11:30:43.140404+00
+5	2026-11-24 11:30:43.140405+00
+\.
+
+
+--
+-- Name: bookings_id_seq; Type: SEQUENCE SET; Schema: public; Owner: postgres
+--
+
+SELECT pg_catalog.setval('public.bookings_id_seq', 5, true);
+
+
+--
+-- Name: bookings bookings_pkey; Type: CONSTRAINT; Schema: public; Owner: postgres
+--
+
+ALTER TABLE ONLY public.bookings
+    ADD CONSTRAINT bookings_pkey PRIMARY KEY (id);
+
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict XoLBpMBFHwHm7S8jteKoPVufuS060SXeb7hRRFrG6BFbBE5xJzwGbRdZd2ADYQC
+
+--
+-- Database "postgres" dump
+--
+
+\connect postgres
+
+--
+-- PostgreSQL database dump
+--
+
+\restrict XIIGIH8o5PKkZwFfIsI327W6z1o1Kj0BbD5CljpoYT1QGg5dW3JpCWZ6JYHHMH5
+
+-- Dumped from database version 15.20 (Debian 15.20-0+deb12u1)
+-- Dumped by pg_dump version 15.20 (Debian 15.20-0+deb12u1)
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict XIIGIH8o5PKkZwFfIsI327W6z1o1Kj0BbD5CljpoYT1QGg5dW3JpCWZ6JYHHMH5
+
+--
+-- PostgreSQL database cluster dump complete
+--
+
