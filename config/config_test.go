@@ -270,7 +270,7 @@ func TestConfig_ObjectivesOfTheNearestWord(t *testing.T) {
 func TestConfig_Targets(t *testing.T) {
 	c := parse(t, read(t, "testdata/good/everything.yaml"))
 	targets := c.Targets()
-	require.Len(t, targets, 5)
+	require.Len(t, targets, 9)
 	delayed := targets[1]
 	require.Equal(t, readiness.CopyID{Datastore: "orders", Copy: "delayed"}, delayed.ID)
 	require.Equal(t, "@every 1m", delayed.Spec)
@@ -287,6 +287,12 @@ func TestConfig_Targets(t *testing.T) {
 		StaleAfter: 2*time.Minute + 10*time.Second,
 	}, delayed.Copy)
 	require.True(t, targets[2].Copy.Logical)
-	require.Equal(t, "redis", targets[3].Copy.Probe)
-	require.Equal(t, 11*time.Minute, targets[3].Copy.StaleAfter)
+	require.Equal(t, 11*time.Minute, targets[7].Copy.StaleAfter)
+	var kinds []string
+	for _, t := range targets[3:] {
+		kinds = append(kinds, t.Copy.Probe)
+	}
+	require.Equal(t, []string{"postgres", "rds", "s3", "awsbackup", "redis", "redis"}, kinds)
+	require.Contains(t, targets[3].Copy.Checks, "rds", "what looks beside postgres is told of, too")
+	require.Equal(t, 30*time.Second, targets[6].Probe.AWSBackup.AWS.MaxAge, "what is merged counts")
 }
