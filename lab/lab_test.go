@@ -123,7 +123,7 @@ func TestEndpoints_CertificatesAreSignedByTheAuthority(t *testing.T) {
 // Without this the lab would claim disasters that it does not cause. Each fault is looked at on the servers
 // themselves, while it lasts and after it was healed.
 func TestFaults_BreakAndHeal(t *testing.T) {
-	l := labtest.Start(t)
+	l := labtest.Start(t, func(o *lab.Options) { o.AWS, o.BackupInterval = true, time.Hour })
 	seen := make(map[lab.Fault]bool)
 	for _, test := range faultTests() {
 		seen[test.fault] = true
@@ -256,6 +256,31 @@ func faultTests() []faultTest {
 			require.Eventually(t, func() bool { return redisInfo(t, l, lab.Standby)["master_link_status"] == "down" },
 				10*time.Second, 100*time.Millisecond, "but after repl-timeout")
 			requireWrites(t, l, lab.Postgres)
+		}},
+		{lab.AWSThrottled, func(t *testing.T, l *lab.Lab) { requireAWS(t, l, "Rate exceeded", "rds", "describe-db-instances") }},
+		{lab.AWSDenied, func(t *testing.T, l *lab.Lab) {
+			requireAWS(t, l, "not authorized", "rds", "describe-db-instances")
+			requireAWS(t, l, lab.BackupBucket, "s3api", "list-buckets")
+		}},
+		{lab.AWSProxied, func(t *testing.T, l *lab.Lab) { requireAWS(t, l, "", "backup", "list-backup-vaults") }},
+		{lab.MetricsSilent, func(t *testing.T, l *lab.Lab) {
+			requireAWS(t, l, "onnection", "cloudwatch", "get-metric-data", "--metric-data-queries", "[]", "--start-time", "0", "--end-time", "60")
+		}},
+		{lab.BackupsStopped, func(t *testing.T, l *lab.Lab) {
+			_, made := l.NewestDump(lab.Postgres)
+			require.True(t, made)
+		}},
+		{lab.DumpTruncated, func(t *testing.T, l *lab.Lab) {
+			newest, _ := l.NewestDump(lab.Postgres)
+			keys := l.Cloud().S3().Keys(lab.StandbyBackupBucket)
+			require.Len(t, keys, 3, "one more than the good ones of both stores")
+			require.Greater(t, keys[1], newest.Folder()+newest.Name(), "and it is the newest")
+		}},
+		{lab.DumpEmpty, func(t *testing.T, l *lab.Lab) {
+			require.Greater(t, len(l.Cloud().S3().Keys(lab.StandbyBackupBucket)), 2)
+		}},
+		{lab.BucketGone, func(t *testing.T, l *lab.Lab) {
+			requireAWS(t, l, "does not exist", "s3api", "list-objects-v2", "--bucket", lab.StandbyBackupBucket)
 		}},
 		{lab.Idle, func(t *testing.T, l *lab.Lab) {
 			const wrote = "SELECT max(id) FROM bookings"
@@ -601,5 +626,24 @@ func requireFreed(t *testing.T, ids []string) {
 	require.NoError(t, err)
 	for line := range strings.Lines(string(content)) {
 		require.NotContains(t, ids, strings.Fields(line)[1])
+	}
+}
+
+// requireAWS asks the lab's AWS by a client that is not ours, and requires what it says.
+func requireAWS(t *testing.T, l *lab.Lab, says string, args ...string) {
+	t.Helper()
+	const client = "/usr/bin/aws"
+	if _, err := os.Stat(client); err != nil && os.Getenv("CI") != "true" {
+		t.Skip(client + " is missing: apt-get install -y --no-install-recommends awscli")
+	}
+	command := exec.CommandContext(t.Context(), client, append([]string{"--endpoint-url", l.Cloud().URL(), "--region", lab.StandbyRegion}, args...)...)
+	command.Env = []string{"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin", "AWS_MAX_ATTEMPTS=1"}
+	for name, value := range l.Endpoints().AWS {
+		command.Env = append(command.Env, name+"="+value)
+	}
+	out, err := command.CombinedOutput()
+	require.Contains(t, string(out), says)
+	if says != lab.BackupBucket {
+		require.Error(t, err)
 	}
 }

@@ -127,13 +127,14 @@ func (r *labRDS) observeBackup(ctx context.Context, b *aws.AutomatedBackup) {
 }
 
 // lag is the ReplicaLag of RDS for PostgreSQL, "extract(epoch from now() -
-// pg_last_xact_replay_timestamp())", measured once a minute. What it was in a minute in
-// which nobody asked, nobody knows.
+// pg_last_xact_replay_timestamp())", one sample a minute: of the minute that has not ended
+// yet, the newest. What it was in a minute in which nobody asked, nobody knows.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PostgreSQL.Replication.ReadReplicas.Monitor.html
 func (r *labRDS) lag(ctx context.Context, minute time.Time) (seconds float64, published bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if seconds, published = r.lags[minute]; published || !minute.Equal(r.lab.options.Now().Truncate(time.Minute)) {
+	if !minute.Equal(r.lab.options.Now().Truncate(time.Minute)) {
+		seconds, published = r.lags[minute]
 		return seconds, published
 	}
 	r.beatLocked(ctx)

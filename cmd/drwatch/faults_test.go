@@ -199,9 +199,6 @@ func (f *festivalsLab) well(p page) error {
 		}
 	}
 	for _, m := range p.families["dr_check_state"].GetMetric() {
-		if slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == "check" && l.GetValue() == "lag" }) {
-			continue // AWS samples the lag once a minute, and so tells of the fault for a while
-		}
 		for _, l := range m.Label {
 			if bad := l.GetValue(); m.Gauge.GetValue() == 1 && l.GetName() == "state" && (bad == "fail" || bad == "unknown") {
 				return fmt.Errorf("check %v", m.Label)

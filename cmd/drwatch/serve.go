@@ -58,10 +58,9 @@ one stays in force. SIGTERM and Ctrl-C stop within 5 s.`,
 func serve(ctx context.Context, web webFlags, log *slog.Logger, load func() (*config.Config, error), ready func(address string)) error {
 	// Who reads our log may die. A write to stdout or stderr would then end the
 	// process (os/signal, "SIGPIPE"), unless somebody is notified; to ignore the
-	// signal would do as well, but processes that we start would inherit it.
-	broken := make(chan os.Signal, 1)
-	signal.Notify(broken, syscall.SIGPIPE)
-	defer signal.Stop(broken)
+	// signal would do as well, but processes that we start would inherit it. It
+	// stays so to the end: the last lines are written when the daemon has stopped.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything slow: it would end the process otherwise
 	defer signal.Stop(hangups)

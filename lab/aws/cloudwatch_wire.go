@@ -2,23 +2,27 @@ package aws
 
 import (
 	"encoding/xml"
-	"math"
 	"net/http"
 	"net/url"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// operation reads the name out of the path for RPC v2, and out of the form for
-// the query protocol: the SDK for Go speaks the first, the command line the second.
+// operation reads the name out of the path for RPC v2, out of a header for JSON, and
+// out of the form for the query protocol: the SDK for Go speaks the first, that for
+// JavaScript the second, the command line the third.
 // https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
 // https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
 func (w *CloudWatch) operation(r *http.Request, body []byte) string {
 	if speaksCBOR(r) {
 		return path.Base(r.URL.Path)
+	}
+	if speaksJSON(r) {
+		return strings.TrimPrefix(r.Header.Get("X-Amz-Target"), metricTarget)
 	}
 	return new(query).operation(r, body)
 }
@@ -31,8 +35,11 @@ func (w *CloudWatch) serve(out http.ResponseWriter, c *call) {
 		return
 	}
 	read := readMetricForm
-	if speaksCBOR(c.Request) {
+	switch {
+	case speaksCBOR(c.Request):
 		read = readMetricCBOR
+	case speaksJSON(c.Request):
+		read = readMetricJSON
 	}
 	request, err := read(c.Body)
 	if err != nil {
@@ -45,6 +52,8 @@ func (w *CloudWatch) serve(out http.ResponseWriter, c *call) {
 		w.refuse(out, c, asError(err))
 	case speaksCBOR(c.Request):
 		writeCBOR(out, http.StatusOK, metricCBOR(results, token))
+	case speaksJSON(c.Request):
+		writeJSON(out, http.StatusOK, metricKind, metricJSON(results, token))
 	default:
 		writeXML(out, http.StatusOK, metricXML(results, token, c.ID))
 	}
@@ -54,7 +63,7 @@ func (w *CloudWatch) serve(out http.ResponseWriter, c *call) {
 // header what the code was there.
 // https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#aws-protocols-awsquerycompatible-trait
 func (w *CloudWatch) refuse(out http.ResponseWriter, c *call, refusal Error) {
-	if !speaksCBOR(c.Request) {
+	if !speaksCBOR(c.Request) && !speaksJSON(c.Request) {
 		(&query{}).refuse(out, c, refusal)
 		return
 	}
@@ -63,10 +72,12 @@ func (w *CloudWatch) refuse(out http.ResponseWriter, c *call, refusal Error) {
 		side = "Receiver"
 	}
 	out.Header().Set("X-Amzn-Query-Error", refusal.Code+";"+side)
-	writeCBOR(out, refusal.Status, cbor.Map{
-		"__type":  cbor.String("com.amazonaws.cloudwatch#" + refusal.Code),
-		"message": cbor.String(refusal.Message),
-	})
+	kind := "com.amazonaws.cloudwatch#" + refusal.Code
+	if speaksJSON(c.Request) {
+		writeJSON(out, refusal.Status, metricKind, map[string]string{"__type": kind, "message": refusal.Message})
+		return
+	}
+	writeCBOR(out, refusal.Status, cbor.Map{"__type": cbor.String(kind), "message": cbor.String(refusal.Message)})
 }
 
 func writeCBOR(out http.ResponseWriter, status int, value cbor.Value) {
@@ -238,6 +249,5 @@ func (i item) time() time.Time {
 	case cbor.Float32:
 		seconds = float64(v)
 	}
-	whole, part := math.Modf(seconds)
-	return time.Unix(int64(whole), int64(part*1e9)).UTC()
+	return ofSeconds(seconds)
 }
