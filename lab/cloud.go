@@ -79,7 +79,7 @@ func (l *Lab) upAWS(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.backups.group.Go(func() { l.backups.run(running, l.options.BackupInterval) })
 	l.onClose("the backups", func(context.Context) error { cancel(); l.backups.group.Wait(); return nil })
-	l.say("AWS at %s: RDS, CloudWatch, S3, Backup; everything is backed up every %s", cloud.URL(), l.options.BackupInterval)
+	l.say("AWS at %s: RDS, CloudWatch, S3, Backup; dumps and recovery points are made every %s", cloud.URL(), l.options.BackupInterval)
 	return nil
 }
 
@@ -184,9 +184,9 @@ func (l *Lab) awsFaults() []fault {
 		l.inAWS(AWSThrottled, "AWS turns every call away for coming too often", aws.Fault{Error: aws.Throttled}),
 		l.inAWS(AWSDenied, "the credentials may not ask RDS anything any more", aws.Fault{Asked: aws.Asked{Service: "rds"}, Error: aws.Denied}),
 		l.inAWS(AWSProxied, "a proxy answers in place of AWS, with a page of its own", aws.Fault{Body: "<html><body>502 Bad Gateway</body></html>"}),
-		l.inAWS(MetricsSilent, "CloudWatch has no new samples of the replica's lag", aws.Fault{Asked: aws.Asked{Service: "monitoring"}, Drop: true}),
+		l.inAWS(MetricsSilent, "CloudWatch does not answer: nothing new is known of the replica's lag from AWS", aws.Fault{Asked: aws.Asked{Service: "monitoring"}, Drop: true}),
 		{
-			FaultInfo: FaultInfo{BackupsStopped, "no dump and no recovery point is made any more"},
+			FaultInfo: FaultInfo{BackupsStopped, "no dump and no recovery point is made any more: they grow old"},
 			takes:     []string{theBackups}, needsAWS: true,
 			strike: func(context.Context) error { l.backups.pause(true); return nil },
 			undo:   func(context.Context) error { l.backups.pause(false); return nil },

@@ -109,7 +109,7 @@ func (r DatastoreReport) allReady() bool {
 // copy that one could really recover from.
 func (j judgement) coverage(scenario Scenario, rpo time.Duration, d DatastoreReport) Coverage {
 	c := Coverage{Scenario: scenario, RPO: InSeconds(rpo), Ready: Fail}
-	var newest time.Time
+	var newest, soundest time.Time
 	survivors, within := 0, 0
 	soundness, unsound := Fail, Check{} // of the best copy within the RPO
 	for i, candidate := range d.Copies {
@@ -127,8 +127,12 @@ func (j judgement) coverage(scenario Scenario, rpo time.Duration, d DatastoreRep
 		if elapsed(at, j.now) > rpo {
 			continue
 		}
-		if status, by := j.soundness(candidate); soundness.worse(status) || within == 0 {
+		status, by := j.soundness(candidate)
+		if soundness.worse(status) || within == 0 {
 			soundness, unsound = status, by
+		}
+		if status.Ready() && (c.Sound == "" || at.After(soundest)) {
+			c.Sound, soundest = candidate.Name, at
 		}
 		within++
 	}
@@ -136,6 +140,9 @@ func (j judgement) coverage(scenario Scenario, rpo time.Duration, d DatastoreRep
 		exposure := elapsed(newest, j.now)
 		c.Exposure = Known(InSeconds(exposure))
 		c.Compliant = exposure <= rpo
+	}
+	if c.Sound != "" {
+		c.SoundExposure = Known(InSeconds(elapsed(soundest, j.now)))
 	}
 	c.Ready, c.Because = j.verdict(c, survivors, soundness, unsound, d)
 	return c

@@ -407,3 +407,43 @@ func TestEvaluate_NothingPromisedIsNotJudged(t *testing.T) {
 		require.NotEqual(t, Pass, s.Status, s.Scenario)
 	}
 }
+
+// Who is told how little would be lost must be told by which copy, too: the one
+// with the newest recovery point need not be one to recover from.
+func TestEvaluate_NamesTheCopyToRecoverFrom(t *testing.T) {
+	d := pair()
+	d.Copies = append(d.Copies, Copy{Name: "vault", Kind: Backup, Region: "central"})
+	vault := Reading{Points: []Point{{At: at(-30), Basis: BasisSnapshot}}}
+	c := evaluate(watch(d, append(healthy(), looked(1, "vault", vault))...), 2).coverage(t, RegionFailure)
+	require.Equal(t, "replica", c.Copy)
+	require.Equal(t, "replica", c.Sound)
+
+	c = evaluate(watch(d, append(healthy(), looked(1, "vault", vault), failed(2, "replica"))...), 3).coverage(t, RegionFailure)
+	require.Equal(t, "replica", c.Copy)
+	require.Equal(t, Known(Seconds(3)), c.Exposure)
+	require.Equal(t, "vault", c.Sound)
+	require.Equal(t, Known(Seconds(33)), c.SoundExposure)
+	require.Equal(t, Pass, c.Ready)
+
+	r := evaluate(watch(d, append(healthy(), failed(2, "replica"))...), 3)
+	require.Empty(t, r.coverage(t, RegionFailure).Sound)
+}
+
+// One cause is one line, and none is passed over.
+func TestReport_FindingsTellEachCauseOnce(t *testing.T) {
+	d := pair()
+	d.Copies[1].Checks = []string{"rds", "capacity", "encryption", "size", "lock"}
+	replica := replicaAt(100, 100)
+	replica.Checks = []Check{
+		{Name: "rds", Evidence: "denied: grant it"}, // and with it capacity and encryption are untold
+		{Name: "size", Status: Fail, Evidence: "no dump"}, {Name: "lock", Status: Fail, Evidence: "no dump"},
+	}
+	r := evaluate(watch(d, looked(0, "primary", primaryAt(100)), looked(0, "replica", replica)), 1)
+	var told [][]string
+	for _, f := range r.Findings() {
+		told = append(told, append([]string{f.Name}, f.Also...))
+	}
+	require.Equal(t, [][]string{{"rds", "capacity", "encryption"}, {"size", "lock"}}, told)
+	require.Equal(t, 2, r.Open())
+	require.False(t, r.Ready)
+}

@@ -143,6 +143,9 @@ func (j judgement) neverSaw() bool {
 // be looked at; the check look says why.
 const unseen = "cannot be seen"
 
+// untold is the evidence of a check that the look did not answer.
+const untold = "the look did not tell"
+
 // copyChecks answers every check that is made on the copy, in the order in
 // which the copy lists them.
 func (j judgement) copyChecks(i int) []Check {
@@ -197,7 +200,11 @@ func (j judgement) look(c Copy, seen *Seen) Check {
 	case c.StaleAfter > 0 && elapsed(latest.At, j.now) > c.StaleAfter:
 		return tooOld(c, elapsed(latest.At, j.now))
 	default:
-		return Check{Status: Pass, Evidence: fmt.Sprintf("answered in %s", InSeconds(latest.Took))}
+		evidence := fmt.Sprintf("answered in %s", InSeconds(latest.Took))
+		if age := elapsed(latest.asOf(), latest.At); age >= time.Second {
+			evidence += fmt.Sprintf(", with what was so %s before", InSeconds(age))
+		}
+		return Check{Status: Pass, Evidence: evidence}
 	}
 }
 
@@ -235,7 +242,7 @@ func (j judgement) answer(name string, c Copy, seen *Seen) Check {
 	case CheckClock:
 		return checkClock(seen)
 	}
-	return Check{Evidence: "the look did not tell"}
+	return Check{Evidence: untold}
 }
 
 func checkRole(c Copy, r Reading) Check {

@@ -151,13 +151,13 @@ func Classes() []Class {
 func (c Class) Remedy() string {
 	switch c {
 	case Refused:
-		return "start the server, or correct the address in the file"
+		return "start what should listen there, or correct the address in the file"
 	case Unreachable:
 		return "check the name and the route from here to the server"
 	case TLS:
 		return "check the certificate of the server, its name and the CA file"
 	case Denied:
-		return "check the user, its password or certificate, and its rights"
+		return "check who asks (user, role, password, certificate) and what it may do: the reason names what is missing"
 	case NotFound:
 		return "create what is asked about, or correct its name in the file"
 	case Timeout:

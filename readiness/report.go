@@ -39,16 +39,42 @@ func (r *Report) Checks() []Check {
 // Finding is a check that does not pass.
 type Finding struct {
 	Check
-	// Also are further checks on the same subject that are unknown for the same
-	// reason: it cannot be seen.
+	// Also are further checks on the same subject that are in the same state, or
+	// unknown, for the same reason.
 	Also []string
+}
+
+// joins reports whether a check on the same subject adds nothing to a finding.
+func (f Finding) joins(c Check) bool {
+	return f.Subject == c.Subject && (c.Evidence == unseen || c.Evidence == untold && f.Status == Unknown || c.Evidence == f.Evidence && c.Status == f.Status)
+}
+
+// Open counts the checks that stand in the way of a report that is not ready
+// although every scenario is.
+func (r *Report) Open() (checks int) {
+	for _, f := range r.Findings() {
+		if !f.Status.Ready() {
+			checks++
+		}
+	}
+	return checks
+}
+
+// Covered reports whether every scenario that is judged is ready.
+func (r *Report) Covered() bool {
+	for _, s := range r.Scenarios {
+		if s.Judged && s.Status != Pass {
+			return false
+		}
+	}
+	return true
 }
 
 // Findings lists the checks that do not pass, each reason once.
 func (r *Report) Findings() []Finding {
 	var all []Finding
 	for _, c := range r.Checks() {
-		if last := len(all) - 1; c.Evidence == unseen && last >= 0 && all[last].Subject == c.Subject {
+		if last := len(all) - 1; c.Status != Pass && last >= 0 && all[last].joins(c) {
 			all[last].Also = append(all[last].Also, c.Name)
 		} else if c.Status != Pass {
 			all = append(all, Finding{Check: c})
@@ -92,6 +118,11 @@ type Coverage struct {
 	Compliant bool           `json:"rpo_compliant"`
 	// Copy is the one with the newest recovery point among those that survive.
 	Copy string `json:"copy,omitempty"`
+	// Sound is the one to recover from: the newest that is within the RPO and whose
+	// own checks are in good order; empty where there is none. SoundExposure is how
+	// much would be lost by that.
+	Sound         string         `json:"sound_copy,omitempty"`
+	SoundExposure Maybe[Seconds] `json:"sound_exposure_seconds"`
 	// Ready is Pass when a copy that survives is within the RPO and sound.
 	Ready Status `json:"ready"`
 	// Because says why it is not.

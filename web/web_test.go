@@ -66,7 +66,7 @@ func serve(t *testing.T, change func(*Options)) func(method, path string, header
 func TestPage_TellsWhatNeedsAPerson(t *testing.T) {
 	code, body, _ := serve(t, nil)(http.MethodGet, "/")
 	require.Equal(t, http.StatusOK, code)
-	for _, text := range []string{"not ready", "What needs a person", "nobody listens", "start the server", "without bound", "not looked at yet", "promised 4h, not judged"} {
+	for _, text := range []string{"not ready", "What needs a person", "nobody listens", "start what should listen", "without bound", "not looked at yet", "promised 4h, not judged"} {
 		require.Contains(t, body, text)
 	}
 	require.NotContains(t, body, "<script>")

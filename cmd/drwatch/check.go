@@ -114,7 +114,11 @@ func (p printer) report(r *readiness.Report, all bool) string {
 	if !r.Ready {
 		verdict = p.paint(readiness.Fail, "NOT READY")
 	}
-	fmt.Fprintf(&b, "%s: %s\n\n", r.System, verdict)
+	fmt.Fprintf(&b, "%s: %s", r.System, verdict)
+	if !r.Ready && r.Covered() {
+		fmt.Fprintf(&b, " (every scenario is covered, and %d of the checks below need a person)", r.Open())
+	}
+	b.WriteString("\n\n")
 	fmt.Fprintf(&b, "If it happened now\n%s\n\n", p.coverage(r))
 	fmt.Fprintf(&b, "Copies\n%s\n", p.copies(r))
 	if findings := p.findings(r, all); findings != "" {
@@ -131,11 +135,21 @@ func (p printer) coverage(r *readiness.Report) string {
 			if exposure, known := c.Exposure.Get(); known {
 				lost = exposure.String()
 			}
-			t.AppendRow(table.Row{d.Name, c.Scenario, lost, c.RPO, p.status(c.Ready), orDash(c.Copy), c.Because})
+			t.AppendRow(table.Row{d.Name, c.Scenario, lost, c.RPO, p.status(c.Ready), best(c), c.Because})
 		}
 	}
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 7, WidthMax: 60, WidthMaxEnforcer: text.WrapSoft}})
 	return t.Render()
+}
+
+// best names the copy that would lose least, and the one to recover from where
+// that is another.
+func best(c readiness.Coverage) string {
+	exposure, known := c.SoundExposure.Get()
+	if !known || c.Sound == c.Copy {
+		return orDash(c.Copy)
+	}
+	return fmt.Sprintf("%s, but sound is %s (%s)", c.Copy, c.Sound, exposure)
 }
 
 func (p printer) copies(r *readiness.Report) string {
@@ -184,7 +198,7 @@ func (p printer) findings(r *readiness.Report, all bool) string {
 	for _, f := range found {
 		evidence := f.Evidence
 		if len(f.Also) > 0 {
-			evidence += "; therefore unknown, too: " + strings.Join(f.Also, ", ")
+			evidence += "; the same for: " + strings.Join(f.Also, ", ")
 		}
 		t.AppendRow(table.Row{p.status(f.Status), f.Subject, f.Name, evidence, f.Remedy})
 	}

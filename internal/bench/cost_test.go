@@ -125,7 +125,8 @@ func showCosts(all []costs) {
 }
 
 // exporter is what yet-another-cloudwatch-exporter asks in each scrape for one metric
-// of so many tagged resources.
+// of so many tagged resources, by a discovery job. (A static job asks for one metric
+// in a call of GetMetricStatistics: as many calls as metrics.)
 type exporter struct{ getMetricData, listMetrics, getResources float64 }
 
 // exporterCalls computes it from what the exporter documents and does: a page of

@@ -142,30 +142,33 @@ func jsDumps(t *testing.T, cloud *labaws.Cloud, now time.Time) {
 func TestCloudWatch_SpeaksJSON(t *testing.T) {
 	t.Parallel()
 	cloud := jsCloud(t)
-	ask := func(where, body string) (*http.Response, string) {
+	ask := func(where, body string) (status int, code, told string) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, cloud.URL(), strings.NewReader(body))
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIALAB/20261124/"+where+"/monitoring/aws4_request, SignedHeaders=host, Signature=x")
 		r.Header.Set("X-Amz-Target", "GraniteServiceVersion20100801.GetMetricData")
-		r.Header.Set("Content-Type", "application/x-amz-json-1.0")
 		response, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)
 		text, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, "application/x-amz-json-1.0", response.Header.Get("Content-Type"))
-		return response, string(text)
+		return response.StatusCode, response.Header.Get("X-Amzn-Query-Error"), string(text)
 	}
-	const question = `{"StartTime": 1795521480, "EndTime": 1795521660.5, "MaxDatapoints": 1, "MetricDataQueries": [{"Id": "m0", "MetricStat": {"Period": 60, "Stat": "Average",
+	const question = `{"StartTime": 1795521480, "EndTime": 1795521600.5, "MaxDatapoints": 1, "MetricDataQueries": [{"Id": "m0", "MetricStat": {"Period": 60, "Stat": "Average",
 		"Metric": {"Namespace": "AWS/RDS", "MetricName": "AuroraGlobalDBRPOLag", "Dimensions": [{"Name": "DBClusterIdentifier", "Value": "aurora"}]}}}]}`
-	response, told := ask(region, question)
-	require.Equal(t, http.StatusOK, response.StatusCode, told)
+	status, _, told := ask(region, question)
+	require.Equal(t, http.StatusOK, status, told)
 	require.JSONEq(t, `{"MetricDataResults": [{"Id": "m0", "Label": "AuroraGlobalDBRPOLag", "StatusCode": "PartialData", "Timestamps": [1795521600], "Values": [0.25]}], "NextToken": "1", "Messages": []}`, told)
 
-	for where, body := range map[string]string{"Throttling": question, "SerializationException": `{"StartTime": "yesterday"}`, "ValidationError": `{}`} {
-		response, told = ask(map[bool]string{true: "us-east-2", false: region}[where == "Throttling"], body)
-		require.Equal(t, http.StatusBadRequest, response.StatusCode, told)
-		require.Equal(t, where+";Sender", response.Header.Get("X-Amzn-Query-Error"), "the code that the query protocol has")
-		require.Contains(t, told, `"com.amazonaws.cloudwatch#`+where+`"`)
+	for _, c := range []struct{ where, body, code string }{
+		{"us-east-2", question, "Throttling"},
+		{region, `{}`, "ValidationError"},
+		{region, `{"StartTime": "yesterday"}`, "SerializationException"},
+	} {
+		status, code, told := ask(c.where, c.body)
+		require.Equal(t, http.StatusBadRequest, status, told)
+		require.Equal(t, c.code+";Sender", code, "the code that the query protocol has")
+		require.Contains(t, told, `"com.amazonaws.cloudwatch#`+c.code+`"`)
 	}
 }

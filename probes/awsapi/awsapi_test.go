@@ -177,8 +177,13 @@ func TestSession_NoCredentials(t *testing.T) {
 	_, err := whoami(t.Context(), session(t, awsapi.Access{Endpoint: c.URL()}, awsapi.Options{}))
 	failure := failed(t, err)
 	require.Equal(t, readiness.Denied, failure.Class)
-	require.Contains(t, failure.Error(), "there are none: set them")
+	require.Contains(t, failure.Error(), "there are none to begin with: set them")
 	require.NotContains(t, failure.Error(), "AssumeRole", "no role is to be assumed")
+
+	_, err = whoami(t.Context(), session(t, awsapi.Access{Endpoint: c.URL(), RoleARN: "arn:aws:iam::444455556666:role/drwatch"}, awsapi.Options{}))
+	failure = failed(t, err)
+	require.Equal(t, readiness.Denied, failure.Class, "nothing to assume a role with is no fault of ours: %s", failure.Error())
+	require.Contains(t, failure.Error(), "there are none to begin with")
 }
 
 // Were it to fail, copies in other accounts could not be watched, or would be

@@ -66,8 +66,8 @@ func (s *Session) judge(err error) (readiness.Class, string) {
 		return readiness.Throttled, "asked too often"
 	case errors.As(err, &settings):
 		return readiness.Denied, "see the profile and the files that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name"
-	case ours && noneFound(identity.err):
-		return readiness.Denied, "there are none: set them in the environment, in a profile, or by a role of this machine"
+	case errors.As(err, &identity) && noneFound(identity.err):
+		return readiness.Denied, "there are none to begin with: set them in the environment, in a profile, or by a role of this machine"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return readiness.Timeout, "no answer in time"
 	case errors.As(err, &dns):
@@ -84,6 +84,8 @@ func (s *Session) judge(err error) (readiness.Class, string) {
 		return readiness.NotFound, "there is no such thing"
 	case code != "" && status == http.StatusForbidden:
 		return readiness.Denied, "it is not allowed: the action is {action}"
+	case status >= http.StatusInternalServerError && !ofAWS(response.Response.Header):
+		return readiness.Malformed, "what answered is not AWS: see the endpoint and the proxies on the way"
 	case status >= http.StatusInternalServerError:
 		return readiness.Unreachable, "AWS answered with a fault of its own"
 	default:
@@ -113,8 +115,11 @@ func noneFound(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return false
 	}
-	var operation *smithy.OperationError
-	return !errors.As(err, &operation) || operation.ServiceID == "ec2imds"
+	service := ""
+	for operation := (*smithy.OperationError)(nil); errors.As(err, &operation); err = operation.Err {
+		service = operation.ServiceID // of the innermost: a role is asked for with what the chain has found
+	}
+	return service == "" || service == "ec2imds"
 }
 
 // strangeBody reports whether a body came whole and was not in the language of

@@ -151,7 +151,7 @@ func faults() map[string]fault {
 		},
 		"primary region denied": {
 			kind: replica, bring: breaks(labaws.Fault{Asked: labaws.Asked{Region: west}, Error: labaws.Denied}),
-			check: rds.CheckVersion, status: readiness.Unknown, evidence: []string{"denied", "rds:DescribeDBInstances in eu-west-1"}, remedy: "rights",
+			check: rds.CheckVersion, status: readiness.Unknown, evidence: []string{"denied", "rds:DescribeDBInstances in eu-west-1"}, remedy: "may do",
 		},
 		"primary gone": {
 			kind: replica, bring: later(2*time.Minute, func(s *stage) { s.cloud.RDS().Delete(west, "festivals-production") }),
@@ -237,15 +237,15 @@ func faults() map[string]fault {
 		},
 		"denied": {
 			kind: replica, bring: breaks(rdsFault("DescribeDBInstances", labaws.Denied)), truth: 2 * time.Minute,
-			class: readiness.Denied, evidence: []string{"rds:DescribeDBInstances", "grant"}, remedy: "rights",
+			class: readiness.Denied, evidence: []string{"rds:DescribeDBInstances", "grant"}, remedy: "may do",
 		},
 		"CloudWatch denied": {
 			kind: replica, bring: breaks(labaws.Fault{Asked: labaws.Asked{Service: "monitoring"}, Error: labaws.Denied}), truth: 2 * time.Minute,
-			class: readiness.Denied, evidence: []string{"cloudwatch:GetMetricData"}, remedy: "rights",
+			check: rds.CheckLag, status: readiness.Unknown, evidence: []string{"cloudwatch:GetMetricData"}, remedy: "may do",
 		},
 		"snapshots denied": {
 			kind: snapshot, bring: later(6*time.Minute, breaks(rdsFault("DescribeDBSnapshots", labaws.Denied))), truth: 10 * time.Hour,
-			class: readiness.Denied, evidence: []string{"rds:DescribeDBSnapshots"}, remedy: "rights",
+			class: readiness.Denied, evidence: []string{"rds:DescribeDBSnapshots"}, remedy: "may do",
 		},
 		"role expired": {
 			kind: replica, truth: 2 * time.Minute, atStart: false,
@@ -258,7 +258,7 @@ func faults() map[string]fault {
 				s.cloud.STS().Expire(roleARN)
 				s.cloud.STS().Delete(roleARN)
 			}),
-			class: readiness.Denied, evidence: nil, remedy: "rights",
+			class: readiness.Denied, evidence: nil, remedy: "may do",
 		},
 		"HTML": {
 			kind: replica, bring: breaks(labaws.Fault{Body: "<!DOCTYPE html><html><body><h1>502 Bad Gateway</h1></body></html>"}), truth: 2 * time.Minute,

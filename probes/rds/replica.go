@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -28,9 +29,7 @@ func (p *Probe) lookAtReplica(ctx context.Context) (readiness.Reading, error) {
 		return readiness.Reading{}, err
 	}
 	r.Server, r.AsOf = s.resource, readiness.Known(s.at)
-	if err := p.readLag(ctx, &r, s); err != nil {
-		return readiness.Reading{}, err
-	}
+	p.readLag(ctx, &r, s)
 	r.Checks = append(r.Checks, s.checkStatus(), checkEncryption(s.id, s.key, p.region.session.Access().Region), s.checkProtection())
 	return r, nil
 }
@@ -201,16 +200,18 @@ func (s server) checkSource(want string) readiness.Check {
 }
 
 // readLag adds what the newest sample of the lag proves.
-func (p *Probe) readLag(ctx context.Context, r *readiness.Reading, s server) error {
+func (p *Probe) readLag(ctx context.Context, r *readiness.Reading, s server) {
 	point, known, err := p.lag.series.Latest(ctx)
-	if err != nil {
-		return err
+	if err != nil { // the recovery point stays where it was, and what RDS itself says stands
+		failure := probes.AsFailure(err)
+		r.Checks = append(r.Checks, upstream(readiness.Check{Name: CheckLag, Evidence: fmt.Sprintf("%s: %s", failure.Class, failure), Remedy: failure.Class.Remedy()}))
+		return
 	}
 	session := p.region.session
 	now := session.Now()
 	if !known {
 		r.Checks = append(r.Checks, upstream(unknown(CheckLag, fmt.Sprintf("CloudWatch has told no %s of %s for an hour", p.lag.metric, s.id), silentRemedy)))
-		return nil
+		return
 	}
 	at := session.Ours(point.At)
 	r.AsOf = readiness.Known(at)
@@ -231,7 +232,6 @@ func (p *Probe) readLag(ctx context.Context, r *readiness.Reading, s server) err
 	default:
 		r.Checks = append(r.Checks, upstream(passing(CheckLag, fmt.Sprintf("the %s is %s", name, told(behind)))))
 	}
-	return nil
 }
 
 const silentRemedy = "see the replica and the status of CloudWatch in its region; until then nobody knows how far it is, and the recovery point stays where it was"
