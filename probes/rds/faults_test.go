@@ -384,6 +384,9 @@ func TestLook_PrimaryRegionHangs(t *testing.T) {
 		require.NotEmpty(t, r.Points)
 		require.Equal(t, readiness.Unknown, check(t, r, rds.CheckCapacity).Status)
 		require.Contains(t, check(t, r, rds.CheckCapacity).Evidence, "timeout")
+		for _, name := range []string{rds.CheckCapacity, rds.CheckVersion} {
+			require.True(t, check(t, r, name).Upstream, "%s: the replica is worth what it was before", name)
+		}
 	}
 }
 

@@ -62,16 +62,17 @@ func (p *Probe) readReplica(ctx context.Context) (readiness.Reading, server, err
 }
 
 // uncompared answers a check that needed the primary, whose region may be the one
-// that burns.
+// that burns. What cannot be compared then takes nothing from the replica, which is
+// as large as it was.
 func uncompared(name string, source arn, err error) readiness.Check {
 	var failure *readiness.Failure
 	switch {
 	case errors.Is(err, errNotAsked):
 		return unknown(name, fmt.Sprintf("%s in %s has not been asked for yet", source.id, source.region), "wait a minute, or name it in source as an ARN, so that it is asked for from the start")
 	case errors.As(err, &failure):
-		return unknown(name, fmt.Sprintf("the primary cannot be seen: %s: %s", failure.Class, failure), failure.Class.Remedy())
+		return upstream(unknown(name, fmt.Sprintf("the primary cannot be seen: %s: %s", failure.Class, failure), failure.Class.Remedy()))
 	}
-	return unknown(name, err.Error(), "see who deleted it, and whether this replica was to be promoted")
+	return upstream(unknown(name, err.Error(), "see who deleted it, and whether this replica was to be promoted"))
 }
 
 // readReader looks at a reader of an Aurora cluster, which shares the storage of its
