@@ -127,11 +127,13 @@ func TestLook_ClusterBackups(t *testing.T) {
 	require.Equal(t, readiness.Warn, check(t, r, rds.CheckDated).Status)
 	require.Equal(t, readiness.BasisName, r.Points[0].Basis)
 
-	s.cloud.RDS().PutSnapshot(labaws.Snapshot{Region: central, ID: "copied", Cluster: "aurora-west", Created: s.clock.now(), KMSKey: centralKey,
-		CopyOf: "arn:aws:rds:eu-west-1:111122223333:cluster-snapshot:mine"})
-	s.clock.pass(6 * time.Minute)
-	require.Equal(t, readiness.Unknown, check(t, snapshots.good(), rds.CheckDated).Status)
-	require.Zero(t, snapshots.point())
+	for _, name := range []string{"mine", "mine-2026-11-24-11-59", "rds:aurora-west-2026-11-25-03-05"} { // by hand, and later than the copy
+		s.cloud.RDS().PutSnapshot(labaws.Snapshot{Region: central, ID: "copied", Cluster: "aurora-west", Created: s.clock.now(), KMSKey: centralKey,
+			CopyOf: "arn:aws:rds:eu-west-1:111122223333:cluster-snapshot:" + name})
+		s.clock.pass(6 * time.Minute)
+		require.Equal(t, readiness.Unknown, check(t, snapshots.good(), rds.CheckDated).Status, name)
+		require.Zero(t, snapshots.point(), name)
+	}
 }
 
 // Were it to fail, snapshots that an intruder cannot reach would not be seen.

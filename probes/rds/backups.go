@@ -229,20 +229,21 @@ func fromClusterSnapshot(s types.DBClusterSnapshot) snapshot {
 	switch at, named := automatedTime(source); {
 	case source == "":
 		o.data = o.created
-	case named:
+	case named && !at.After(o.created):
 		o.data, o.basis, o.doubt = at, readiness.BasisName, "a copy, dated by the name of its original"
 	}
 	return o
 }
 
-// automatedTime reads the end of the name of an automated snapshot,
-// rds:<cluster>-2026-11-24-03-05, in UTC.
+// automatedTime reads, in the ARN of an automated snapshot, the end of its name,
+// rds:<cluster>-2026-11-24-03-05, in UTC. What people call theirs tells nothing.
 func automatedTime(name string) (time.Time, bool) {
 	const layout = "2006-01-02-15-04"
-	if !strings.Contains(name, ":rds:") || len(name) < len(layout) {
+	_, id, automated := strings.Cut(name, ":cluster-snapshot:rds:")
+	if !automated || len(id) < len(layout) {
 		return time.Time{}, false
 	}
-	at, err := time.Parse(layout, name[len(name)-len(layout):])
+	at, err := time.Parse(layout, id[len(id)-len(layout):])
 	return at, err == nil
 }
 
