@@ -188,13 +188,19 @@ func (s server) checkReplication() (readiness.Check, readiness.Maybe[bool]) {
 	return upstream(unknown(CheckReplication, "RDS does not tell how the replication does", "see the replica in the console, whether it is still being made")), readiness.Maybe[bool]{}
 }
 
+// replicates reports whether what is replicated is what should be, which for some is
+// anything.
+func (s server) replicates(want string) bool {
+	source, _ := parseARN(s.source)
+	return want == "" || strings.EqualFold(want, s.source) || strings.EqualFold(want, source.id)
+}
+
 // checkSource holds what is replicated against what should be.
 func (s server) checkSource(want string) readiness.Check {
-	source, _ := parseARN(s.source)
 	switch {
 	case s.source == "":
 		return failing(CheckSource, s.id+" replicates nothing", "see the check role: it was promoted, or the name is another instance's")
-	case want == "" || strings.EqualFold(want, s.source) || strings.EqualFold(want, source.id):
+	case s.replicates(want):
 		return passing(CheckSource, "it replicates "+s.source)
 	}
 	return failing(CheckSource, fmt.Sprintf("it replicates %s, and should replicate %s", s.source, want), "this replica holds other data: correct instance or source, or make a replica of the right one")
@@ -222,7 +228,7 @@ func (p *Probe) readLag(ctx context.Context, r *readiness.Reading, s server) {
 		late = defaultLateAfter
 	}
 	behind := time.Duration(point.Value * float64(p.lag.unit))
-	if point.Value >= 0 {
+	if point.Value >= 0 && s.replicates(p.config.Source) { // behind another it may hold anything
 		r.Points = []readiness.Point{{At: at.Add(-behind), Basis: readiness.BasisLag}}
 	}
 	switch age := now.Sub(at); {
