@@ -147,12 +147,34 @@ func TestLook_SnapshotsOfAnotherAccount(t *testing.T) {
 		Database: s.clock.now().Add(-4 * time.Hour), Created: s.clock.now()})
 	c := rds.Config{Instance: "festivals-production"}
 	c.AWS.RoleARN, c.AWS.ExternalID = role, "festivals"
-	own := s.watch(readiness.Snapshot, central, c)
+	own := s.watchIn(vault, readiness.Snapshot, central, c)
 	requireAllPass(t, own, own.good())
 	require.True(t, s.clock.now().Add(-3*time.Hour).Equal(own.point()), "of that account alone")
-	shared := s.watch(readiness.Snapshot, west, rds.Config{Instance: "festivals-production", Snapshots: rds.Shared})
+	shared := s.watchIn(vault, readiness.Snapshot, west, rds.Config{Instance: "festivals-production", Snapshots: rds.Shared})
 	requireAllPass(t, shared, shared.good())
 	require.True(t, s.clock.now().Add(-4*time.Hour).Equal(shared.point()))
+}
+
+// Were it to fail, a copy in the account of the primary would count as one that an
+// intruder there cannot reach, because the file says so.
+func TestLook_NotInTheAccountOfTheFile(t *testing.T) {
+	s := newStage(t)
+	aurora(s)
+	for what, w := range map[string]*watch{
+		"snapshot":        s.watchIn("444455556666", readiness.Snapshot, central, rds.Config{Instance: "festivals-production"}),
+		"window":          s.watchIn("444455556666", readiness.PITR, central, ofWindow()),
+		"window, cluster": s.watchIn("444455556666", readiness.PITR, west, rds.Config{Cluster: "aurora-west"}),
+		"replica":         s.watchIn("444455556666", readiness.Replica, central, ofReplica()),
+		"primary":         s.watchIn("444455556666", readiness.Primary, west, rds.Config{Instance: "festivals-production"}),
+	} {
+		c := check(t, w.good(), rds.CheckAccount)
+		require.Equal(t, readiness.Fail, c.Status, what)
+		require.Contains(t, c.Evidence, "is in account 111122223333, where the file says 444455556666", what)
+	}
+	none := s.watchIn("444455556666", readiness.Snapshot, west, rds.Config{Instance: "festivals-production"})
+	require.Equal(t, readiness.Unknown, check(t, none.good(), rds.CheckAccount).Status)
+	own := s.watchIn("111122223333", readiness.PITR, central, ofWindow())
+	requireAllPass(t, own, own.good())
 }
 
 // Were it to fail, a primary that is down would be shown as one that takes writes now.

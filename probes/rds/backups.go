@@ -15,7 +15,7 @@ import (
 
 // window is from when to when one can restore.
 type window struct {
-	id, key          string
+	id, key, arn     string
 	status           string // of automated backups; that of a cluster has none
 	from             string // the region that they are replicated from; empty is their own
 	earliest, latest time.Time
@@ -35,6 +35,7 @@ func (p *Probe) lookAtWindow(ctx context.Context) (readiness.Reading, error) {
 	}
 	session := p.region.session
 	r := readiness.Reading{AsOf: readiness.Known(w.at), Checks: []readiness.Check{checkEncryption(w.id, w.key, session.Access().Region)}}
+	p.checkAccount(&r, w.arn)
 	if w.latest.IsZero() {
 		r.Checks = append(r.Checks, failing(CheckRestorable, "there is nothing to restore to yet: "+w.state(), "wait for the first automated backup; none comes where the backup retention period is 0"))
 		if p.config.Retention > 0 {
@@ -68,7 +69,7 @@ func (p *Probe) backups(ctx context.Context) (window, error) {
 			others++
 			continue
 		}
-		w := window{id: aws.ToString(b.DBInstanceIdentifier), status: aws.ToString(b.Status), at: at}
+		w := window{id: aws.ToString(b.DBInstanceIdentifier), arn: aws.ToString(b.DBInstanceAutomatedBackupsArn), status: aws.ToString(b.Status), at: at}
 		if aws.ToBool(b.Encrypted) {
 			w.key = aws.ToString(b.KmsKeyId)
 		}
@@ -93,7 +94,7 @@ func (p *Probe) backups(ctx context.Context) (window, error) {
 
 func (p *Probe) clusterWindow(ctx context.Context) (window, error) {
 	s, c, err := p.cluster(ctx)
-	return window{id: s.id, key: s.key, at: s.at, status: s.status, earliest: aws.ToTime(c.EarliestRestorableTime), latest: aws.ToTime(c.LatestRestorableTime)}, err
+	return window{id: s.id, arn: s.arn, key: s.key, at: s.at, status: s.status, earliest: aws.ToTime(c.EarliestRestorableTime), latest: aws.ToTime(c.LatestRestorableTime)}, err
 }
 
 func (w window) state() string {
@@ -139,13 +140,14 @@ func (p *Probe) checkWindow(w window) readiness.Check {
 
 // snapshot is one of an instance or a cluster.
 type snapshot struct {
-	id, status, key string
-	percent         int32
-	created         time.Time
-	data            time.Time // zero where nobody tells how old its data is
-	basis           readiness.Basis
-	doubt           string // why data may be later than the truth
-	size            int64
+	id, arn     string
+	status, key string
+	percent     int32
+	created     time.Time
+	data        time.Time // zero where nobody tells how old its data is
+	basis       readiness.Basis
+	doubt       string // why data may be later than the truth
+	size        int64
 }
 
 // lookAtSnapshots looks at the newest snapshot that is finished.
@@ -161,8 +163,10 @@ func (p *Probe) lookAtSnapshots(ctx context.Context) (readiness.Reading, error) 
 	newest, oldest := finished(all)
 	r.Checks = p.checkSnapshots(all, newest)
 	if newest == nil {
+		p.checkAccount(&r, "")
 		return r, nil
 	}
+	p.checkAccount(&r, newest.arn)
 	session := p.region.session
 	r.Checks = append(r.Checks, checkEncryption(newest.id, newest.key, session.Access().Region))
 	if newest.size > 0 {
@@ -196,7 +200,7 @@ func (p *Probe) snapshots(ctx context.Context) (all []snapshot, at time.Time, er
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBSnapshot.html
 func fromSnapshot(s types.DBSnapshot) snapshot {
 	o := snapshot{
-		id: aws.ToString(s.DBSnapshotIdentifier), status: aws.ToString(s.Status), percent: aws.ToInt32(s.PercentProgress),
+		id: aws.ToString(s.DBSnapshotIdentifier), arn: aws.ToString(s.DBSnapshotArn), status: aws.ToString(s.Status), percent: aws.ToInt32(s.PercentProgress),
 		created: aws.ToTime(s.SnapshotCreateTime), basis: readiness.BasisSnapshot, size: aws.ToInt64(s.FullSnapshotSizeInBytes),
 	}
 	if aws.ToBool(s.Encrypted) {
@@ -219,7 +223,7 @@ func fromSnapshot(s types.DBSnapshot) snapshot {
 // automated one that was copied tells when that was made.
 func fromClusterSnapshot(s types.DBClusterSnapshot) snapshot {
 	o := snapshot{
-		id: aws.ToString(s.DBClusterSnapshotIdentifier), status: aws.ToString(s.Status), percent: aws.ToInt32(s.PercentProgress),
+		id: aws.ToString(s.DBClusterSnapshotIdentifier), arn: aws.ToString(s.DBClusterSnapshotArn), status: aws.ToString(s.Status), percent: aws.ToInt32(s.PercentProgress),
 		created: aws.ToTime(s.SnapshotCreateTime), basis: readiness.BasisSnapshot,
 	}
 	if aws.ToBool(s.StorageEncrypted) {

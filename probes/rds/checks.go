@@ -89,6 +89,24 @@ func checkEncryption(id, key, region string) readiness.Check {
 	return passing(CheckEncryption, "encrypted with "+key)
 }
 
+// checkAccount adds whether something is where the file says, for that is what makes it
+// outlive a breach of the other account.
+func (p *Probe) checkAccount(r *readiness.Reading, name string) {
+	want := p.copy.Account
+	if !accountPattern.MatchString(want) {
+		return
+	}
+	switch is, ok := parseARN(name); {
+	case !ok:
+		r.Checks = append(r.Checks, unknown(CheckAccount, "AWS does not tell in whose account it is", "see it in the console"))
+	case is.account == want:
+		r.Checks = append(r.Checks, passing(CheckAccount, name))
+	default:
+		r.Checks = append(r.Checks, failing(CheckAccount, fmt.Sprintf("%s is in account %s, where the file says %s", name, is.account, want),
+			"give the role of account "+want+" in aws.role_arn, or correct account: this copy does not outlive a breach of account "+is.account))
+	}
+}
+
 // checkVersion compares the version with that of the primary.
 func (s server) checkVersion(other, version string) readiness.Check {
 	major := func(v string) string { return strings.SplitN(v, ".", 2)[0] }

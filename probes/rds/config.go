@@ -62,6 +62,8 @@ func (c Config) Validate(target readiness.Copy) []probes.Problem {
 		p.add("", "an rds probe looks at a primary, a replica, a pitr or a snapshot: for dumps in a bucket there is s3, for a backup vault awsbackup")
 	case target.Logical:
 		p.add("", "RDS tells nothing of logical replication: look at the servers with postgres, or take logical away")
+	case target.Immutable:
+		p.add("", "nothing that RDS keeps is immutable, a window and a snapshot least of all: take immutable away, or copy to a locked vault and look there with awsbackup")
 	case target.Delay > 0:
 		p.add("", "nobody can see in RDS by how much a replica is delayed: take delay away")
 	}
@@ -152,32 +154,43 @@ const (
 	CheckSnapshot    = "snapshot"            // there is a finished snapshot, and none failed since
 	CheckInterval    = "interval"            // the newest is not older than it may be
 	CheckDated       = "dated"               // the snapshot tells how old its data is
+	CheckAccount     = "account"             // it is in the account that the file names
 )
+
+var accountPattern = regexp.MustCompile(`^\d{12}$`)
 
 // Checks lists the checks that are made on the copy, in the order in which people
 // should read them.
 func Checks(c Config, target readiness.Copy) []string {
-	switch target.Kind {
+	names := checksOfKind(c, target.Kind)
+	if accountPattern.MatchString(target.Account) {
+		names = append(names, CheckAccount)
+	}
+	return append(names, readiness.CheckClock)
+}
+
+func checksOfKind(c Config, kind readiness.CopyKind) []string {
+	switch kind {
 	case readiness.Primary:
-		return []string{readiness.CheckRole, CheckStatus, CheckBackups, CheckZones, CheckEncryption, CheckProtection, readiness.CheckDistinctServer, readiness.CheckClock}
+		return []string{readiness.CheckRole, CheckStatus, CheckBackups, CheckZones, CheckEncryption, CheckProtection, readiness.CheckDistinctServer}
 	case readiness.Replica:
 		names := []string{readiness.CheckRole, CheckStatus, readiness.CheckConnected, CheckReplication, CheckLag}
 		if c.Cluster == "" || c.GlobalCluster != "" {
 			names = append(names, CheckSource, CheckCapacity, CheckVersion)
 		}
-		return append(names, CheckEncryption, CheckProtection, readiness.CheckDistinctServer, readiness.CheckClock)
+		return append(names, CheckEncryption, CheckProtection, readiness.CheckDistinctServer)
 	case readiness.PITR:
 		names := []string{CheckRestorable}
 		if c.Retention > 0 {
 			names = append(names, CheckWindow)
 		}
-		return append(names, CheckEncryption, readiness.CheckClock)
+		return append(names, CheckEncryption)
 	default:
 		names := []string{CheckSnapshot}
 		if c.Every > 0 {
 			names = append(names, CheckInterval)
 		}
-		return append(names, CheckDated, CheckEncryption, readiness.CheckClock)
+		return append(names, CheckDated, CheckEncryption)
 	}
 }
 

@@ -51,6 +51,7 @@ func TestValidate(t *testing.T) {
 		"region said":              {"{instance: i, aws: {region: eu-west-1}}", readiness.Copy{Kind: readiness.Primary, Region: "here"}, nil},
 		"dump":                     {"instance: i", readiness.Copy{Kind: readiness.Backup, Region: west}, []string{""}},
 		"logical":                  {"instance: i", readiness.Copy{Kind: readiness.Replica, Region: west, Logical: true}, []string{""}},
+		"immutable":                {"instance: i", readiness.Copy{Kind: readiness.Snapshot, Region: west, Immutable: true}, []string{""}},
 		"delayed":                  {"instance: i", readiness.Copy{Kind: readiness.Replica, Region: west, Delay: time.Hour}, []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -239,10 +239,12 @@ func (p *Probe) lookAtPrimary(ctx context.Context) (readiness.Reading, error) {
 	if role == readiness.RolePrimary && !serves(s.status) {
 		role = readiness.RoleUnknown // by topology it is, but nobody writes to it now
 	}
-	return readiness.Reading{
+	r := readiness.Reading{
 		Role: role, Server: s.resource, AsOf: readiness.Known(s.at),
 		Checks: []readiness.Check{status, s.checkBackups(), s.checkZones(), checkEncryption(s.id, s.key, p.region.session.Access().Region), s.checkProtection()},
-	}, nil
+	}
+	p.checkAccount(&r, s.arn)
+	return r, nil
 }
 
 // primary asks for the server, and for the role that the topology gives it.

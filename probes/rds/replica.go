@@ -31,6 +31,7 @@ func (p *Probe) lookAtReplica(ctx context.Context) (readiness.Reading, error) {
 	r.Server, r.AsOf = s.resource, readiness.Known(s.at)
 	p.readLag(ctx, &r, s)
 	r.Checks = append(r.Checks, s.checkStatus(), checkEncryption(s.id, s.key, p.region.session.Access().Region), s.checkProtection())
+	p.checkAccount(&r, s.arn)
 	return r, nil
 }
 

@@ -133,8 +133,14 @@ type watch struct {
 
 func (s *stage) watch(kind readiness.CopyKind, region string, c rds.Config) *watch {
 	s.t.Helper()
+	return s.watchIn("", kind, region, c)
+}
+
+// watchIn does so where the file says whose account the copy is in.
+func (s *stage) watchIn(account string, kind readiness.CopyKind, region string, c rds.Config) *watch {
+	s.t.Helper()
 	c.AWS.Endpoint = s.cloud.URL()
-	w := &watch{stage: s, copy: readiness.Copy{Name: string(kind), Kind: kind, Region: region, Probe: "rds"}}
+	w := &watch{stage: s, copy: readiness.Copy{Name: string(kind), Kind: kind, Region: region, Account: account, Probe: "rds"}}
 	w.copy.Checks = rds.Checks(c, w.copy)
 	probe, err := rds.New(c, probes.Target{Copy: w.copy}, s.fleet)
 	require.NoError(s.t, err)
