@@ -205,19 +205,20 @@ func (v verdict) checkImmutable() readiness.Check {
 	if v.config.ImmutableFor == 0 {
 		needed = v.now.Add(v.config.Every)
 	}
+	enough := v.bucket.session.Ours(s.until).After(v.now) && !s.until.Before(needed.Add(-clockSlack))
 	switch {
+	case enough && s.lock == types.ObjectLockModeCompliance:
+		return passing(CheckImmutable, fmt.Sprintf("%s is locked until %s in compliance mode", v.complete.key, clockTold(s.until)))
 	case s.hold:
-		return passing(CheckImmutable, v.complete.key+" is under a legal hold")
+		return warning(CheckImmutable, v.complete.key+" is under a legal hold, which whoever has s3:PutObjectLegalHold can lift", remedy)
 	case s.lockErr != nil:
 		return untold(CheckImmutable, s.lockErr)
 	case s.lock == "":
 		return failing(CheckImmutable, fmt.Sprintf("the file says that it is immutable, and %s is not locked%s", v.complete.key, v.bucketLock()), remedy)
-	case s.until.Before(needed.Add(-clockSlack)):
+	case !enough:
 		return failing(CheckImmutable, fmt.Sprintf("%s is locked until %s, and must be until %s", v.complete.key, clockTold(s.until), clockTold(needed)), remedy)
-	case s.lock != types.ObjectLockModeCompliance:
-		return warning(CheckImmutable, fmt.Sprintf("%s is locked until %s in %s mode, which whoever has s3:BypassGovernanceRetention can lift", v.complete.key, clockTold(s.until), strings.ToLower(string(s.lock))), remedy)
 	}
-	return passing(CheckImmutable, fmt.Sprintf("%s is locked until %s in compliance mode", v.complete.key, clockTold(s.until)))
+	return warning(CheckImmutable, fmt.Sprintf("%s is locked until %s in %s mode, which whoever has s3:BypassGovernanceRetention can lift", v.complete.key, clockTold(s.until), strings.ToLower(string(s.lock))), remedy)
 }
 
 // bucketLock says for people what the bucket does about locks.

@@ -167,7 +167,11 @@ func TestLook_Immutable(t *testing.T) {
 		"governance":         {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "GOVERNANCE", o.Modified.Add(month) }, month, readiness.Warn, "s3:BypassGovernanceRetention"},
 		"too short":          {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "COMPLIANCE", o.Modified.Add(month/2) }, month, readiness.Fail, "must be until"},
 		"until the next one": {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "COMPLIANCE", o.Modified.Add(48*time.Hour) }, 0, readiness.Pass, "compliance mode"},
-		"legal hold":         {true, func(o *aws.Object) { o.LegalHold = true }, month, readiness.Pass, "legal hold"},
+		"over just now":      {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "COMPLIANCE", o.Modified.Add(49*time.Minute) }, 0, readiness.Fail, "must be until"},
+		"legal hold":         {true, func(o *aws.Object) { o.LegalHold = true }, month, readiness.Warn, "s3:PutObjectLegalHold"},
+		"hold and lock": {true, func(o *aws.Object) {
+			o.LegalHold, o.LockMode, o.RetainUntil = true, "COMPLIANCE", o.Modified.Add(month)
+		}, month, readiness.Pass, "compliance mode"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			s := newStage(t)
@@ -175,6 +179,9 @@ func TestLook_Immutable(t *testing.T) {
 			s.put(s.begin, row.change)
 			cfg := config()
 			cfg.ImmutableFor = row.held
+			if what == "over just now" {
+				cfg.Every = 0
+			}
 			s.watch(cfg, immutable).mustLook()
 			check := s.check(s3.CheckImmutable)
 			require.Equal(t, row.status, check.Status, "%+v", check)
