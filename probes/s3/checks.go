@@ -74,7 +74,7 @@ func (v verdict) checkDump() readiness.Check {
 	f := v.complete.finding
 	told := fmt.Sprintf("%s, %s, %s", v.complete.key, bytesTold(v.complete.size), f.Detail)
 	if v.config.Format != formatAny && f.Complete == archive.Untold {
-		return passing(CheckDump, told+"; "+f.Why)
+		return warning(CheckDump, told+"; "+f.Why, "use a format whose end can be seen (pg_dump -Fc, uncompressed by others), and restore one in a drill: until then only its size tells whether it is all there")
 	}
 	if f.Why != "" {
 		told += ": " + f.Why

@@ -275,3 +275,21 @@ func TestLook_KeyDisabledLater(t *testing.T) {
 	s.mustLook()
 	require.Equal(t, readiness.Pass, s.check(s3.CheckEncryption).Status)
 }
+
+// Were it to fail, a dump that broke off inside of its compression would be as good as
+// one whose end was seen.
+func TestLook_EndThatCannotBeSeen(t *testing.T) {
+	s := newStage(t)
+	for day := range 8 {
+		s.put(s.begin.Add(-time.Duration(day)*24*time.Hour), func(o *aws.Object) {
+			o.Body = packed(t, 200_000)
+			if day == 0 {
+				o.Body = o.Body[:150_000]
+			}
+		})
+	}
+	s.watch(config()).mustLook()
+	check := s.check(s3.CheckDump)
+	require.Equal(t, readiness.Warn, check.Status, "%+v", check)
+	require.Contains(t, check.Evidence, "its end cannot be told")
+}
