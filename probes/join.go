@@ -44,14 +44,8 @@ func (j Joined) Look(ctx context.Context) (readiness.Reading, error) {
 	return j.merge(reading, beside, AsFailure(failed)), nil
 }
 
-// safely turns a panic into an error: it would not be in the goroutine in which
-// others guard against it.
 func safely(ctx context.Context, p Prober) (r readiness.Reading, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = Fail(readiness.Internal, "the probe panicked: %v", cause)
-		}
-	}()
+	defer Recovered(&err)
 	return p.Look(ctx)
 }
 

@@ -47,6 +47,14 @@ func Fail(class readiness.Class, format string, args ...any) *readiness.Failure 
 	return &readiness.Failure{Class: class, Err: fmt.Errorf(format, args...)}
 }
 
+// Recovered, deferred, turns a panic into an error: one in a goroutine of a probe's
+// own is not where others guard against it, and would end the process.
+func Recovered(err *error) {
+	if cause := recover(); cause != nil {
+		*err = Fail(readiness.Internal, "the probe panicked: %v", cause)
+	}
+}
+
 // AsFailure gives every error of a look its class: its own, or that of the
 // network error underneath.
 func AsFailure(err error) *readiness.Failure {

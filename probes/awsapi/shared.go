@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/drwatch/drwatch/probes"
 )
 
 // Freshness says for how long an answer is served again.
@@ -138,7 +140,7 @@ func (s *Shared[T]) takeOff(ctx context.Context) *flight[T] {
 		defer close(f.done)
 		defer cancel()
 		at := s.now()
-		value, err := s.ask(own)
+		value, err := s.safely(own)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		f.answer, f.err = Answer[T]{value, at}, err
@@ -155,6 +157,11 @@ func (s *Shared[T]) takeOff(ctx context.Context) *flight[T] {
 		}
 	}()
 	return f
+}
+
+func (s *Shared[T]) safely(ctx context.Context) (value T, err error) {
+	defer probes.Recovered(&err)
+	return s.ask(ctx)
 }
 
 // leave ends the question when the last of its guests has left, and waits for

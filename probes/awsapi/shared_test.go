@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drwatch/drwatch/probes/awsapi"
+	"github.com/drwatch/drwatch/readiness"
 )
 
 var errThrottled = &smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}
@@ -48,6 +49,16 @@ func TestShared_OneCallForAll(t *testing.T) {
 		require.EqualValues(t, 2, all()[999].Value, "a look a minute always asks")
 		require.EqualValues(t, 2, asked.Load())
 	})
+}
+
+// Were it to fail, one answer that nobody thought of would end drwatch.
+func TestShared_Panics(t *testing.T) {
+	s := awsapi.NewShared(awsapi.Every(time.Minute), time.Now, func(context.Context) (int, error) { panic("a nil member") })
+	_, err := s.Get(t.Context())
+	var failure *readiness.Failure
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, readiness.Internal, failure.Class)
+	require.ErrorContains(t, err, "a nil member")
 }
 
 // Were it to fail, a look that is given up would leave a call behind, or take

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/awsapi"
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -148,7 +149,8 @@ func (l *listing[T]) all(ctx context.Context, client *rds.Client, ask ask[T], na
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(callsAtOnce)
 	for names := range slices.Chunk(wanted, namesPerCall) {
-		group.Go(func() error {
+		group.Go(func() (err error) {
+			defer probes.Recovered(&err)
 			things, err := ask(ctx, client, names)
 			mu.Lock()
 			defer mu.Unlock()
