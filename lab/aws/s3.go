@@ -37,6 +37,8 @@ type S3 struct {
 // Bucket is what a bucket is like. Only Name and Region are needed.
 type Bucket struct {
 	Name, Region string
+	// Account owns it; empty is the account of the lab.
+	Account string
 	// Versioning is Enabled, Suspended, or empty where it never was either.
 	Versioning string
 	// ObjectLock says that objects can be locked. LockMode and LockFor are the

@@ -3,6 +3,7 @@ package aws
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -162,12 +163,17 @@ func (s *S3) ours(w http.ResponseWriter, c *call) error {
 	return s.handOn(w, c, b)
 }
 
-// bucket finds a bucket, and sends those elsewhere who ask in another region.
+// bucket finds a bucket, refuses those who expect another owner, and sends those
+// elsewhere who ask in another region.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html#VirtualHostingBackwardsCompatibility
 func (s *S3) bucket(w http.ResponseWriter, c *call) (*Bucket, error) {
 	b := s.buckets[bucketOf(c)]
 	if b == nil {
 		return nil, Error{http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist"}
+	}
+	if owner := c.Request.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && owner != cmp.Or(b.Account, Account) {
+		return nil, Error{http.StatusForbidden, "AccessDenied", "Access Denied"}
 	}
 	w.Header().Set("X-Amz-Bucket-Region", b.Region)
 	if b.Region != c.Region {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -33,8 +34,8 @@ type Fleet struct {
 }
 
 type place struct {
-	session *awsapi.Session
-	name    string
+	session     *awsapi.Session
+	name, owner string
 }
 
 // NewFleet makes a fleet that has asked nothing yet.
@@ -42,8 +43,15 @@ func NewFleet(pool *awsapi.Pool) *Fleet {
 	return &Fleet{pool: pool, clients: make(map[*awsapi.Session]*awsapi.Shared[*s3.Client]), buckets: make(map[place]*bucket)}
 }
 
-// bucket gives the one bucket of a name, as seen by a principal.
-func (f *Fleet) bucket(a awsapi.Access, name string) *bucket {
+var accountPattern = regexp.MustCompile(`^\d{12}$`)
+
+// bucket gives the one bucket of a name, as seen by a principal. S3 refuses what is
+// asked of one that is not of the account that the file names, if it names one: that
+// is what makes the dumps outlive a breach of the other account.
+func (f *Fleet) bucket(a awsapi.Access, name, account string) *bucket {
+	if !accountPattern.MatchString(account) {
+		account = ""
+	}
 	session := f.pool.Session(a)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -52,11 +60,14 @@ func (f *Fleet) bucket(a awsapi.Access, name string) *bucket {
 		client = awsapi.NewClient(session, func(cfg aws.Config) *s3.Client { return s3.NewFromConfig(cfg, options) })
 		f.clients[session] = client
 	}
-	b := f.buckets[place{session, name}]
+	b := f.buckets[place{session, name, account}]
 	if b == nil {
 		b = &bucket{name: name, session: session, client: client}
+		if account != "" {
+			b.owner = &account
+		}
 		b.facts = awsapi.NewShared(awsapi.Freshness{Fresh: factsEvery, Keep: 8 * factsEvery, Retry: session.Every(30 * time.Second).Fresh}, session.Now, b.askFacts)
-		f.buckets[place{session, name}] = b
+		f.buckets[place{session, name, account}] = b
 	}
 	return b
 }
@@ -73,6 +84,7 @@ const factsEvery = 15 * time.Minute
 // bucket is one that holds dumps.
 type bucket struct {
 	name    string
+	owner   *string // the account that it must be of; nil is any
 	session *awsapi.Session
 	client  *awsapi.Shared[*s3.Client]
 	facts   *awsapi.Shared[facts]
@@ -140,7 +152,7 @@ func (b *bucket) askFacts(ctx context.Context) (facts, error) {
 }
 
 func (b *bucket) askVersioning(ctx context.Context, client *s3.Client) (types.BucketVersioningStatus, error) {
-	out, err := client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &b.name})
+	out, err := client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &b.name, ExpectedBucketOwner: b.owner})
 	if err != nil {
 		return "", b.failure(err, "s3:GetBucketVersioning")
 	}
@@ -149,7 +161,7 @@ func (b *bucket) askVersioning(ctx context.Context, client *s3.Client) (types.Bu
 
 // askLock asks how the bucket locks; nil where it does not.
 func (b *bucket) askLock(ctx context.Context, client *s3.Client) (*types.ObjectLockConfiguration, error) {
-	out, err := client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &b.name})
+	out, err := client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &b.name, ExpectedBucketOwner: b.owner})
 	switch {
 	case code(err) == "ObjectLockConfigurationNotFoundError":
 		return nil, nil //nolint:nilnil // that there is none is what was asked
@@ -160,7 +172,7 @@ func (b *bucket) askLock(ctx context.Context, client *s3.Client) (*types.ObjectL
 }
 
 func (b *bucket) askReplication(ctx context.Context, client *s3.Client) ([]types.ReplicationRule, error) {
-	out, err := client.GetBucketReplication(ctx, &s3.GetBucketReplicationInput{Bucket: &b.name})
+	out, err := client.GetBucketReplication(ctx, &s3.GetBucketReplicationInput{Bucket: &b.name, ExpectedBucketOwner: b.owner})
 	switch {
 	case code(err) == "ReplicationConfigurationNotFoundError":
 		return nil, nil
@@ -178,7 +190,7 @@ const uploadPages = 5
 
 func (b *bucket) askUploads(ctx context.Context, client *s3.Client) ([]types.MultipartUpload, error) {
 	var all []types.MultipartUpload
-	pages := s3.NewListMultipartUploadsPaginator(client, &s3.ListMultipartUploadsInput{Bucket: &b.name})
+	pages := s3.NewListMultipartUploadsPaginator(client, &s3.ListMultipartUploadsInput{Bucket: &b.name, ExpectedBucketOwner: b.owner})
 	for n := 0; n < uploadPages && pages.HasMorePages(); n++ {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -198,7 +210,7 @@ func (b *bucket) listPage(ctx context.Context, prefix, after string, token *stri
 	if err != nil {
 		return nil, b.failure(err, "s3:ListBucket")
 	}
-	in := &s3.ListObjectsV2Input{Bucket: &b.name, ContinuationToken: token}
+	in := &s3.ListObjectsV2Input{Bucket: &b.name, ExpectedBucketOwner: b.owner, ContinuationToken: token}
 	if prefix != "" {
 		in.Prefix = &prefix
 	}
@@ -223,7 +235,7 @@ func (b *bucket) get(ctx context.Context, o object, offset, length int64) (*s3.G
 	}
 	length = min(length, o.size-offset)
 	out, err := client.Value.GetObject(ctx, &s3.GetObjectInput{
-		Bucket: &b.name, Key: &o.key, IfMatch: &o.etag, Range: aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)),
+		Bucket: &b.name, ExpectedBucketOwner: b.owner, Key: &o.key, IfMatch: &o.etag, Range: aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)),
 	})
 	if err != nil {
 		return nil, nil, err
@@ -241,7 +253,7 @@ func (b *bucket) head(ctx context.Context, o object) (*s3.HeadObjectOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	return client.Value.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &o.key, IfMatch: &o.etag})
+	return client.Value.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, ExpectedBucketOwner: b.owner, Key: &o.key, IfMatch: &o.etag})
 }
 
 // retention asks for the lock of an object, whose absence in another answer may
@@ -251,7 +263,7 @@ func (b *bucket) retention(ctx context.Context, o object) (*types.ObjectLockRete
 	if err != nil {
 		return nil, err
 	}
-	out, err := client.Value.GetObjectRetention(ctx, &s3.GetObjectRetentionInput{Bucket: &b.name, Key: &o.key})
+	out, err := client.Value.GetObjectRetention(ctx, &s3.GetObjectRetentionInput{Bucket: &b.name, ExpectedBucketOwner: b.owner, Key: &o.key})
 	switch c := code(err); {
 	case c == "NoSuchObjectLockConfiguration", c == "ObjectLockConfigurationNotFoundError", c == "InvalidRequest":
 		return nil, nil //nolint:nilnil // that there is none is what was asked
@@ -291,6 +303,9 @@ func (b *bucket) failure(err error, action string) error {
 			return probes.Fail(readiness.NotFound, "ask AWS (%s in %s): the bucket %s is in %.30q: name that region in aws.region, or in the region of the copy",
 				action, b.where(), b.name, region)
 		}
+	}
+	if b.owner != nil && code(err) == "AccessDenied" {
+		return probes.Fail(readiness.Denied, "ask for a bucket of account %s (or correct account in the file): %w", *b.owner, b.session.Failure(err, action))
 	}
 	return b.session.Failure(err, action)
 }

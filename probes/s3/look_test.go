@@ -293,3 +293,18 @@ func TestLook_EndThatCannotBeSeen(t *testing.T) {
 	require.Equal(t, readiness.Warn, check.Status, "%+v", check)
 	require.Contains(t, check.Evidence, "its end cannot be told")
 }
+
+// Were it to fail, dumps beside the primary would count as ones that an intruder there
+// cannot reach, because the file says so.
+func TestLook_BucketOfAnotherAccount(t *testing.T) {
+	s := newStage(t)
+	in := func(account string) func(*readiness.Copy) { return func(c *readiness.Copy) { c.Account = account } }
+	s.watch(config(), in(aws.Account)).mustLook()
+	s.watch(config(), in("the other team")).mustLook() // which is a name that S3 does not know
+	_, failure := s.watch(config(), in("444455556666")).look()
+	require.NotNil(t, failure)
+	require.Equal(t, readiness.Denied, failure.Class)
+	require.Contains(t, failure.Error(), "444455556666 (or correct account in the file)")
+	at, _ := s.point()
+	require.Zero(t, at)
+}

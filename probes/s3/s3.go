@@ -73,7 +73,7 @@ func New(cfg Config, target probes.Target, fleet *Fleet) (*Probe, error) {
 	if p.layout, err = newLayout(cfg.Prefix, cfg.Pattern, zone); err != nil {
 		return nil, fmt.Errorf("set up the s3 probe of %s: %w", target.Copy.Name, err)
 	}
-	p.bucket = fleet.bucket(cfg.AWS.In(target.Copy.Region), cfg.Bucket)
+	p.bucket = fleet.bucket(cfg.AWS.In(target.Copy.Region), cfg.Bucket, target.Copy.Account)
 	p.bucket.want(target.Copy.Immutable, cfg.Replication)
 	now := p.bucket.session.Now
 	p.surveys = awsapi.NewShared(p.bucket.session.Every(listEvery(cfg.Every)), now, p.look)
