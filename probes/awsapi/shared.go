@@ -99,11 +99,11 @@ func (s *Shared[T]) Get(ctx context.Context) (Answer[T], error) {
 		return Answer[T]{}, err
 	}
 	s.mu.Lock()
-	if s.known && s.now().Sub(s.answer.At) < s.freshness.Fresh {
+	if s.known && s.age(s.answer.At) < s.freshness.Fresh {
 		defer s.mu.Unlock()
 		return s.answer, nil
 	}
-	if s.failed.Value != nil && s.now().Sub(s.failed.At) < s.freshness.Retry {
+	if s.failed.Value != nil && s.age(s.failed.At) < s.freshness.Retry {
 		err := s.failed.Value
 		s.mu.Unlock()
 		return s.kept(Answer[T]{}, err)
@@ -126,6 +126,13 @@ func (s *Shared[T]) Get(ctx context.Context) (Answer[T], error) {
 		}
 		return Answer[T]{}, ctx.Err()
 	}
+}
+
+// age is how long ago a moment was, by whichever of the two clocks of this
+// machine says more: the monotonic one stands still while it is suspended.
+func (s *Shared[T]) age(at time.Time) time.Duration {
+	now := s.now()
+	return max(now.Sub(at), now.Round(0).Sub(at.Round(0)))
 }
 
 // takeOff asks, on behalf of all who come while the answer is under way. The
@@ -187,7 +194,7 @@ func (s *Shared[T]) kept(answer Answer[T], err error) (Answer[T], error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known && s.now().Sub(s.answer.At) < s.freshness.Keep {
+	if s.known && s.age(s.answer.At) < s.freshness.Keep {
 		return s.answer, nil
 	}
 	return answer, err

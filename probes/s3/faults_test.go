@@ -89,7 +89,7 @@ func faults(t *testing.T) map[string]fault {
 		"session expired":              {strike: breaks(aws.Fault{Error: aws.Error{Status: http.StatusBadRequest, Code: "ExpiredToken", Message: "The provided token has expired."}}), class: readiness.Denied, told: "renew them"},
 		"a page in place of a listing": {strike: breaks(aws.Fault{Asked: list, Body: "<html>welcome</html>", Error: aws.Error{Status: http.StatusOK}}), class: readiness.Malformed, told: "does not speak of the bucket"},
 		"a page with status 404":       {strike: breaks(aws.Fault{Asked: list, Body: "<html>not here</html>", Error: aws.Error{Status: http.StatusNotFound}}), class: readiness.Malformed, told: "does not speak of the bucket"},
-		"a page with status 502":       {strike: breaks(aws.Fault{Asked: list, Body: "<html>bad gateway</html>"}), class: readiness.Unreachable, told: "a fault of its own"},
+		"a page with status 502":       {strike: breaks(aws.Fault{Asked: list, Body: "<html>bad gateway</html>"}), class: readiness.Malformed, told: "not AWS"},
 		"a page in place of a dump": {change: keep, strike: breaks(aws.Fault{Asked: aws.Asked{Operation: "GetObject"}, Body: "<html>welcome</html>", Error: aws.Error{Status: http.StatusOK}}),
 			class: readiness.Malformed, told: "what answered does not speak of the bucket"},
 		"connection dropped": {strike: breaks(aws.Fault{Drop: true}), class: readiness.Unreachable, told: "EOF"},
