@@ -47,7 +47,7 @@ func Fail(class readiness.Class, format string, args ...any) *readiness.Failure 
 	return &readiness.Failure{Class: class, Err: fmt.Errorf(format, args...)}
 }
 
-// Recovered, deferred, turns a panic into an error: one in a goroutine of a probe's
+// Recovered is to be deferred, and turns a panic into an error: one in a goroutine of a probe's
 // own is not where others guard against it, and would end the process.
 func Recovered(err *error) {
 	if cause := recover(); cause != nil {

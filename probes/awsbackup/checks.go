@@ -199,9 +199,9 @@ func (s sight) checkLock(v description, err error) readiness.Check {
 		return wanting(readiness.Fail, CheckLock, "lock the vault (aws backup put-backup-vault-lock-configuration), or take immutable away from the copy",
 			"vault %s is not locked: whoever may delete recovery points can delete these", s.probe.config.Vault)
 	case v.lockDate.IsZero():
-		return wanting(readiness.Warn, CheckLock, compliance, "vault %s is locked in governance mode%s: who may remove the lock can delete what is in it", s.probe.config.Vault, retention)
+		return wanting(readiness.Fail, CheckLock, compliance, "vault %s is locked in governance mode%s: who may remove the lock can delete what is in it", s.probe.config.Vault, retention)
 	case v.lockDate.After(s.now):
-		return wanting(readiness.Warn, CheckLock, "wait until the lock date, and watch who may change the vault until then",
+		return wanting(readiness.Fail, CheckLock, "wait until the lock date, and watch who may change the vault until then",
 			"the lock of vault %s can still be removed, until %s", s.probe.config.Vault, v.lockDate.UTC().Format(time.RFC3339))
 	}
 	return passing(CheckLock, "locked for good since %s%s", v.lockDate.UTC().Format(time.DateOnly), retention)

@@ -242,9 +242,9 @@ func TestLook_Faults(t *testing.T) {
 		{name: "no lock", broken: func(s *stage) { s.lock(false, time.Time{}) },
 			check: awsbackup.CheckLock, status: readiness.Fail, says: "is not locked", remedy: "put-backup-vault-lock-configuration"},
 		{name: "lock of governance", broken: func(s *stage) { s.lock(true, time.Time{}) },
-			check: awsbackup.CheckLock, status: readiness.Warn, says: "governance mode", remedy: "lock date"},
+			check: awsbackup.CheckLock, status: readiness.Fail, says: "governance mode", remedy: "lock date"},
 		{name: "lock can still be removed", broken: func(s *stage) { s.lock(true, begin.Add(48*time.Hour)) },
-			check: awsbackup.CheckLock, status: readiness.Warn, says: "can still be removed, until 2026-11-26T12:00:00Z", remedy: "wait until"},
+			check: awsbackup.CheckLock, status: readiness.Fail, says: "can still be removed, until 2026-11-26T12:00:00Z", remedy: "wait until"},
 		{name: "clock of AWS ahead", skew: time.Hour, check: awsbackup.CheckInterval, status: readiness.Pass, says: "9h old"},
 		{name: "clock of AWS behind", skew: -time.Hour, check: awsbackup.CheckInterval, status: readiness.Pass, says: "9h old"},
 	} {

@@ -194,7 +194,8 @@ func (v verdict) checkVersioning() readiness.Check {
 	}
 }
 
-// checkImmutable holds the file to its word: only a lock makes a dump immutable.
+// checkImmutable holds the file to its word: only a lock that nobody can lift
+// makes a dump immutable. The intruder of a breach may do what an administrator may.
 func (v verdict) checkImmutable() readiness.Check {
 	const remedy = "set a default retention of the bucket in compliance mode (object lock), and lock what is there already; or take immutable: true away, and security-breach no longer counts on this copy"
 	if v.complete == nil {
@@ -210,7 +211,7 @@ func (v verdict) checkImmutable() readiness.Check {
 	case enough && s.lock == types.ObjectLockModeCompliance:
 		return passing(CheckImmutable, fmt.Sprintf("%s is locked until %s in compliance mode", v.complete.key, clockTold(s.until)))
 	case s.hold:
-		return warning(CheckImmutable, v.complete.key+" is under a legal hold, which whoever has s3:PutObjectLegalHold can lift", remedy)
+		return failing(CheckImmutable, v.complete.key+" is under a legal hold, which whoever has s3:PutObjectLegalHold can lift", remedy)
 	case s.lockErr != nil:
 		return untold(CheckImmutable, s.lockErr)
 	case s.lock == "":
@@ -218,7 +219,7 @@ func (v verdict) checkImmutable() readiness.Check {
 	case !enough:
 		return failing(CheckImmutable, fmt.Sprintf("%s is locked until %s, and must be until %s", v.complete.key, clockTold(s.until), clockTold(needed)), remedy)
 	}
-	return warning(CheckImmutable, fmt.Sprintf("%s is locked until %s in %s mode, which whoever has s3:BypassGovernanceRetention can lift", v.complete.key, clockTold(s.until), strings.ToLower(string(s.lock))), remedy)
+	return failing(CheckImmutable, fmt.Sprintf("%s is locked until %s in %s mode, which whoever has s3:BypassGovernanceRetention can lift", v.complete.key, clockTold(s.until), strings.ToLower(string(s.lock))), remedy)
 }
 
 // bucketLock says for people what the bucket does about locks.

@@ -164,11 +164,11 @@ func TestLook_Immutable(t *testing.T) {
 		"no lock":            {false, nil, 0, readiness.Fail, "the bucket has no object lock"},
 		"not locked":         {true, nil, 0, readiness.Fail, "no default retention"},
 		"compliance":         {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "COMPLIANCE", o.Modified.Add(month) }, month, readiness.Pass, "compliance mode"},
-		"governance":         {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "GOVERNANCE", o.Modified.Add(month) }, month, readiness.Warn, "s3:BypassGovernanceRetention"},
+		"governance":         {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "GOVERNANCE", o.Modified.Add(month) }, month, readiness.Fail, "s3:BypassGovernanceRetention"},
 		"too short":          {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "COMPLIANCE", o.Modified.Add(month/2) }, month, readiness.Fail, "must be until"},
 		"until the next one": {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "COMPLIANCE", o.Modified.Add(48*time.Hour) }, 0, readiness.Pass, "compliance mode"},
 		"over just now":      {true, func(o *aws.Object) { o.LockMode, o.RetainUntil = "COMPLIANCE", o.Modified.Add(49*time.Minute) }, 0, readiness.Fail, "must be until"},
-		"legal hold":         {true, func(o *aws.Object) { o.LegalHold = true }, month, readiness.Warn, "s3:PutObjectLegalHold"},
+		"legal hold":         {true, func(o *aws.Object) { o.LegalHold = true }, month, readiness.Fail, "s3:PutObjectLegalHold"},
 		"hold and lock": {true, func(o *aws.Object) {
 			o.LegalHold, o.LockMode, o.RetainUntil = true, "COMPLIANCE", o.Modified.Add(month)
 		}, month, readiness.Pass, "compliance mode"},
