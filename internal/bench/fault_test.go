@@ -4,6 +4,7 @@ package bench
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/drwatch/drwatch/examples/festivals"
 	"github.com/drwatch/drwatch/lab"
+	"github.com/drwatch/drwatch/lab/labtest"
+	"github.com/drwatch/drwatch/probes/postgres"
 )
 
 const (
@@ -36,7 +39,13 @@ func serveFestivals(b *testing.B, l *lab.Lab) *program {
 		args:   []string{"serve", "--config.file", file, "--web.listen-address", "ADDRESS", "--log.level", "error"},
 		health: "/-/healthy",
 	}
+	for name, value := range e.AWS {
+		serve.env = append(serve.env, name+"="+value)
+	}
 	for name, value := range map[string]string{
+		"FESTIVALS_AWS_SCHEDULE":           "@every 2s",
+		"FESTIVALS_AWS_TIMEOUT":            "1900ms",
+		"FESTIVALS_AWS_MAX_AGE":            "1s",
 		"FESTIVALS_SCHEDULE":               "@every " + faultEvery.String(),
 		"FESTIVALS_TIMEOUT":                faultTimeout.String(),
 		"FESTIVALS_POSTGRES_PRIMARY":       e.Postgres.PrimaryAcross.URL,
@@ -67,7 +76,10 @@ func (t telling) told(page string) bool { return strings.Contains(page, "\n"+t.s
 // moment between two looks, and takes the time from the order to break until the
 // page tells of it.
 func BenchmarkFaultToGauge(b *testing.B) {
-	l := startLab(b)
+	l := labtest.Start(b, func(o *lab.Options) {
+		o.Logger = slog.New(slog.DiscardHandler)
+		o.SetupSQL, o.AWS = []string{postgres.SetupSQL(postgres.SetupOptions{})}, true // the whole of the example
+	})
 	p := serveFestivals(b, l)
 	promise := faultEvery + faultTimeout
 	for b.Loop() {
@@ -107,7 +119,7 @@ func faultToGauge(b *testing.B, l *lab.Lab, p *program, t telling) (told, breaki
 	b.Helper()
 	await(b, 30*time.Second, "all is well before "+string(t.fault), func() error {
 		page := p.page(b)
-		if t.told(page) || sum(page, `dr_ready{scenario="region-failure"}`) != 1 || sum(page, "dr_probe_success") != 4 {
+		if t.told(page) || sum(page, `dr_ready{scenario="region-failure"}`) != 1 || sum(page, "dr_probe_success") != 11 { // all copies of the example
 			return fmt.Errorf("it is not")
 		}
 		return nil
