@@ -59,7 +59,7 @@ func (p *probers) prober(t config.Target) (monitor.Prober, error) {
 	case c.Postgres != nil && c.RDS != nil:
 		server, err := postgres.New(*c.Postgres, target)
 		platform, errPlatform := rds.New(*c.RDS, target, p.rds)
-		return probes.Joined{Server: server, Platform: "rds", Prober: platform}, errors.Join(err, errPlatform)
+		return &probes.Joined{Server: server, Platform: "rds", Prober: platform, Checks: rds.Checks(*c.RDS, t.Copy)}, errors.Join(err, errPlatform)
 	case c.Postgres != nil:
 		return postgres.New(*c.Postgres, target)
 	case c.Redis != nil:

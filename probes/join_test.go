@@ -37,7 +37,7 @@ func TestJoined_BothAnswer(t *testing.T) {
 		Measures:    map[readiness.Measure]float64{readiness.TimelineNumber: 9, readiness.BackupSizeBytes: 3},
 		WindowStart: readiness.Known(time.Unix(1, 0)),
 	}
-	r, err := probes.Joined{Server: reads(server()), Platform: "rds", Prober: reads(platform)}.Look(t.Context())
+	r, err := (&probes.Joined{Server: reads(server()), Platform: "rds", Prober: reads(platform)}).Look(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, readiness.RoleReplica, r.Role)
 	require.Equal(t, "7", r.System)
@@ -62,14 +62,20 @@ func TestJoined_PlatformFails(t *testing.T) {
 		"panics": func(context.Context) (readiness.Reading, error) { panic("grant rds:DescribeDBInstances") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := probes.Joined{Server: reads(server()), Platform: "rds", Prober: failing}.Look(t.Context())
+			joined := &probes.Joined{Server: reads(server()), Platform: "rds", Prober: failing, Checks: []string{"role", "receiver", "instance-class"}}
+			r, err := joined.Look(t.Context())
 			require.NoError(t, err)
 			require.Len(t, r.Points, 1)
-			last := r.Checks[len(r.Checks)-1]
-			require.Equal(t, "rds", last.Name)
-			require.Equal(t, readiness.Unknown, last.Status)
-			require.Contains(t, last.Evidence, "grant rds:DescribeDBInstances")
-			require.NotEmpty(t, last.Remedy)
+			require.Equal(t, server().Checks, r.Checks[:1])
+			for i, name := range []string{"rds", "instance-class"} {
+				check := r.Checks[i+1]
+				require.Equal(t, name, check.Name)
+				require.Equal(t, readiness.Unknown, check.Status)
+				require.Contains(t, check.Evidence, "grant rds:DescribeDBInstances")
+				require.NotEmpty(t, check.Remedy)
+				require.True(t, check.Upstream, "a server that is sound stays so")
+			}
+			require.Len(t, r.Checks, 3)
 		})
 	}
 }
@@ -79,11 +85,34 @@ func TestJoined_ServerFails(t *testing.T) {
 	refused := lookFunc(func(context.Context) (readiness.Reading, error) {
 		return readiness.Reading{}, probes.Fail(readiness.Refused, "nobody listens")
 	})
-	_, err := probes.Joined{Server: refused, Platform: "rds", Prober: reads(server())}.Look(t.Context())
+	_, err := (&probes.Joined{Server: refused, Platform: "rds", Prober: reads(server())}).Look(t.Context())
 	require.Equal(t, readiness.Refused, probes.AsFailure(err).Class)
 }
 
 func TestJoinedChecks_EachOnce(t *testing.T) {
 	require.Equal(t, []string{"role", "receiver", "clock", "rds", "instance-class"},
 		probes.JoinedChecks([]string{"role", "receiver", "clock"}, "rds", []string{"role", "connected", "instance-class", "clock"}))
+}
+
+// A replica that is too small does not grow by nobody being able to ask.
+func TestJoined_WhatWasBadStaysBad(t *testing.T) {
+	small := readiness.Reading{Checks: []readiness.Check{{Name: "capacity", Status: readiness.Fail}, {Name: "encryption", Status: readiness.Pass}}}
+	silent := false
+	platform := lookFunc(func(context.Context) (readiness.Reading, error) {
+		if silent {
+			return readiness.Reading{}, probes.Fail(readiness.Timeout, "no answer")
+		}
+		return small, nil
+	})
+	joined := &probes.Joined{Server: reads(server()), Platform: "rds", Prober: platform, Checks: []string{"capacity", "encryption"}}
+	_, err := joined.Look(t.Context())
+	require.NoError(t, err)
+	silent = true
+	r, err := joined.Look(t.Context())
+	require.NoError(t, err)
+	counts := make(map[string]bool)
+	for _, c := range r.Checks {
+		counts[c.Name] = !c.Upstream
+	}
+	require.Equal(t, map[string]bool{"receiver": true, "rds": false, "capacity": true, "encryption": false}, counts)
 }

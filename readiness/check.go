@@ -75,8 +75,9 @@ type Check struct {
 	Evidence string `json:"evidence,omitempty"`
 	// Remedy is what to do; empty when the check passes.
 	Remedy string `json:"remedy,omitempty"`
-	// Upstream says that the check is about the link to the source, and not about
-	// what the copy holds: what a broken link loses shows as exposure.
+	// Upstream says that the check is about the link to the source, or about what
+	// could not be asked of others, and not about what the copy holds: what a
+	// broken link loses shows as exposure.
 	Upstream bool `json:"-"`
 }
 

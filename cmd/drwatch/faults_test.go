@@ -453,6 +453,7 @@ func TestFaults_ThePageTellsTheTruth(t *testing.T) {
 			more: func(t *testing.T, p page) {
 				require.Equal(t, 1.0, p.value("dr_ready scenario=data-corruption"), "the dumps are still there")
 				_, out := f.check(t)
+				require.NotContains(t, out, "but sound is", "the replica itself says that it is in good order")
 				require.Contains(t, strings.Join(strings.Fields(out), " "), "rds:DescribeDBInstance")
 			}},
 		{fault: "aws-proxied", checks: want{db + "/pitr look": "unknown", db + "/dumps-standby look": "unknown", db + "/vault look": "unknown", db + "/replica look": "pass"},
