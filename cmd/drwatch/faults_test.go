@@ -61,6 +61,7 @@ func startLab(t *testing.T) *festivalsLab {
 	t.Helper()
 	l := labtest.Start(t, func(o *lab.Options) {
 		o.SetupSQL, o.AWS = []string{postgres.SetupSQL(postgres.SetupOptions{})}, true
+		o.BackupInterval = time.Hour // a backup that is newer than a replica that stands still would cover for it
 	})
 	for name, value := range labEnvironment(l.Endpoints()) {
 		t.Setenv(name, value)
