@@ -34,6 +34,14 @@ type Problem struct {
 	Message string
 }
 
+// Problems are the mistakes found so far.
+type Problems []Problem
+
+// Add notes a mistake at a path.
+func (p *Problems) Add(path, format string, args ...any) {
+	*p = append(*p, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
 // Target is what a probe is told of the copy that it looks at.
 type Target struct {
 	Copy readiness.Copy

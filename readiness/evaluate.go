@@ -31,10 +31,10 @@ func Evaluate(system System, seen Observations, now time.Time) *Report {
 	return r
 }
 
-// elapsed is how long ago a moment was, never less than nothing. Where the two
+// Elapsed is how long ago a moment was, never less than nothing. Where the two
 // clocks of this machine disagree, the longer time counts: the monotonic one
 // stands still while the machine is suspended, and the other can be set back.
-func elapsed(since, now time.Time) time.Duration {
+func Elapsed(since, now time.Time) time.Duration {
 	return max(0, now.Sub(since), now.Round(0).Sub(since.Round(0)))
 }
 
@@ -124,7 +124,7 @@ func (j judgement) coverage(scenario Scenario, rpo time.Duration, d DatastoreRep
 		if c.Copy == "" || at.After(newest) {
 			newest, c.Copy = at, candidate.Name
 		}
-		if elapsed(at, j.now) > rpo {
+		if Elapsed(at, j.now) > rpo {
 			continue
 		}
 		status, by := j.soundness(candidate)
@@ -137,12 +137,12 @@ func (j judgement) coverage(scenario Scenario, rpo time.Duration, d DatastoreRep
 		within++
 	}
 	if c.Copy != "" {
-		exposure := elapsed(newest, j.now)
+		exposure := Elapsed(newest, j.now)
 		c.Exposure = Known(InSeconds(exposure))
 		c.Compliant = exposure <= rpo
 	}
 	if c.Sound != "" {
-		c.SoundExposure = Known(InSeconds(elapsed(soundest, j.now)))
+		c.SoundExposure = Known(InSeconds(Elapsed(soundest, j.now)))
 	}
 	c.Ready, c.Because = j.verdict(c, survivors, soundness, unsound, d)
 	return c

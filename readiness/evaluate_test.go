@@ -264,11 +264,11 @@ func TestElapsed_TheLongerOfTwoClocks(t *testing.T) {
 	then := time.Now()
 	suspended := then.Add(time.Hour)
 	shiftMonotonic(&suspended, -time.Hour)
-	require.Equal(t, time.Hour, elapsed(then, suspended))
+	require.Equal(t, time.Hour, Elapsed(then, suspended))
 	setBack := then.Add(-time.Hour)
 	shiftMonotonic(&setBack, time.Hour+time.Minute)
-	require.Equal(t, time.Minute, elapsed(then, setBack))
-	require.Zero(t, elapsed(then, then.Add(-time.Second)))
+	require.Equal(t, time.Minute, Elapsed(then, setBack))
+	require.Zero(t, Elapsed(then, then.Add(-time.Second)))
 }
 
 // shiftMonotonic moves the monotonic reading of a time and leaves its wall clock,

@@ -197,11 +197,11 @@ func (j judgement) look(c Copy, seen *Seen) Check {
 			Evidence: fmt.Sprintf("%s: %s", latest.Failure.Class, latest.Failure),
 			Remedy:   latest.Failure.Class.Remedy(),
 		}
-	case c.StaleAfter > 0 && elapsed(latest.At, j.now) > c.StaleAfter:
-		return tooOld(c, elapsed(latest.At, j.now))
+	case c.StaleAfter > 0 && Elapsed(latest.At, j.now) > c.StaleAfter:
+		return tooOld(c, Elapsed(latest.At, j.now))
 	default:
 		evidence := fmt.Sprintf("answered in %s", InSeconds(latest.Took))
-		if age := elapsed(latest.asOf(), latest.At); age >= time.Second {
+		if age := Elapsed(latest.asOf(), latest.At); age >= time.Second {
 			evidence += fmt.Sprintf(", with what was so %s before", InSeconds(age))
 		}
 		return Check{Status: Pass, Evidence: evidence}
@@ -382,10 +382,10 @@ func (j judgement) checkHistory() Check {
 	switch {
 	case source.Held.At.IsZero():
 		return Check{Evidence: "the primary has not been seen yet"}
-	case source.Broke != "" && elapsed(source.BrokeAt, j.now) < breakTold:
+	case source.Broke != "" && Elapsed(source.BrokeAt, j.now) < breakTold:
 		return Check{
 			Status:   Warn,
-			Evidence: fmt.Sprintf("%s, seen %s ago", source.Broke, InSeconds(elapsed(source.BrokeAt, j.now))),
+			Evidence: fmt.Sprintf("%s, seen %s ago", source.Broke, InSeconds(Elapsed(source.BrokeAt, j.now))),
 			Remedy:   "see whether the data is all there: a primary that was restored, replaced, or restarted without its data looks like this, and its replicas follow it into that",
 		}
 	default:

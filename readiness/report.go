@@ -22,7 +22,7 @@ type Report struct {
 }
 
 // Age is how long before the report a moment was.
-func (r *Report) Age(at time.Time) Seconds { return InSeconds(elapsed(at, r.At)) }
+func (r *Report) Age(at time.Time) Seconds { return InSeconds(Elapsed(at, r.At)) }
 
 // Checks lists every check, datastore by datastore.
 func (r *Report) Checks() []Check {

@@ -11,7 +11,6 @@ package awsapi
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/url"
 	"os"
 	"regexp"
@@ -57,26 +56,24 @@ func (a Access) In(region string) Access {
 
 // Validate finds the mistakes in an access whose region is filled in. Paths are
 // those below the key aws.
-func (a Access) Validate() (found []probes.Problem) {
-	add := func(path, format string, args ...any) {
-		found = append(found, probes.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
-	}
+func (a Access) Validate() []probes.Problem {
+	p := probes.Problems{}
 	if !regionPattern.MatchString(a.Region) {
-		add("aws.region", "%q is not the name of an AWS region: write one such as eu-central-1 here, where the region of the copy has another name", a.Region)
+		p.Add("aws.region", "%q is not the name of an AWS region: write one such as eu-central-1 here, where the region of the copy has another name", a.Region)
 	}
 	if a.RoleARN != "" && !rolePattern.MatchString(a.RoleARN) {
-		add("aws.role_arn", "%q is not a role: write arn:aws:iam::<account>:role/<name>", a.RoleARN)
+		p.Add("aws.role_arn", "%q is not a role: write arn:aws:iam::<account>:role/<name>", a.RoleARN)
 	}
 	if a.MaxAge < 0 {
-		add("aws.max_age", "a time cannot be negative")
+		p.Add("aws.max_age", "a time cannot be negative")
 	}
 	if a.ExternalID != "" && a.RoleARN == "" {
-		add("aws.external_id", "goes with role_arn, which is missing")
+		p.Add("aws.external_id", "goes with role_arn, which is missing")
 	}
 	if u, err := url.Parse(a.Endpoint); a.Endpoint != "" && (err != nil || u.Host == "" || !strings.HasPrefix(u.Scheme, "http")) {
-		add("aws.endpoint", "is not a URL: write http://host:port or https://host")
+		p.Add("aws.endpoint", "is not a URL: write http://host:port or https://host")
 	}
-	return found
+	return p
 }
 
 // Recorder counts the calls. It is called from many goroutines.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
@@ -40,7 +39,7 @@ func (s *Session) Failure(err error, action string) error {
 		where += " at " + s.access.Endpoint
 	}
 	told := fmt.Sprintf("ask AWS (%s in %s): %s", action, where, strings.ReplaceAll(advice, "{action}", action))
-	return &readiness.Failure{Class: class, Err: &toldError{presentable(told+": "+cause(err), longestTold), err}}
+	return &readiness.Failure{Class: class, Err: &toldError{probes.Presentable(told+": "+cause(err), longestTold), err}}
 }
 
 // judge gives the class of an error, and what to say of it.
@@ -179,20 +178,6 @@ func cause(err error) string {
 		return fmt.Sprintf("status %d: %s", response.HTTPStatusCode(), response.Err)
 	}
 	return err.Error()
-}
-
-// presentable makes one line of a text that others wrote, of so many letters.
-func presentable(text string, most int) string {
-	clean := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, text)
-	if runes := []rune(clean); len(runes) > most {
-		clean = string(runes[:most]) + "..."
-	}
-	return clean
 }
 
 // configError says that the settings of the SDK could not be read.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/drwatch/drwatch/probes"
+	"github.com/drwatch/drwatch/readiness"
 )
 
 // Freshness says for how long an answer is served again.
@@ -128,12 +129,8 @@ func (s *Shared[T]) Get(ctx context.Context) (Answer[T], error) {
 	}
 }
 
-// age is how long ago a moment was, by whichever of the two clocks of this
-// machine says more: the monotonic one stands still while it is suspended.
-func (s *Shared[T]) age(at time.Time) time.Duration {
-	now := s.now()
-	return max(now.Sub(at), now.Round(0).Sub(at.Round(0)))
-}
+// age is how long ago a moment was.
+func (s *Shared[T]) age(at time.Time) time.Duration { return readiness.Elapsed(at, s.now()) }
 
 // takeOff asks, on behalf of all who come while the answer is under way. The
 // goroutine ends with the question, which ends with the last guest.

@@ -14,6 +14,8 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/drwatch/drwatch/readiness"
 )
 
 // Provider is the name of AWS in metrics.
@@ -93,6 +95,13 @@ func (s *Session) Clock() (offset, wrong time.Duration, err error) {
 		return 0, 0, ErrNoClock
 	}
 	return s.clock.offset, s.clock.error, nil
+}
+
+// ReadClock puts the clock into a reading, where an answer has told it.
+func (s *Session) ReadClock(r *readiness.Reading) {
+	if offset, wrong, err := s.Clock(); err == nil {
+		r.ClockOffset, r.ClockError = readiness.Known(offset), wrong
+	}
 }
 
 // Ours turns a moment on the clock of AWS into the earliest that it can be on

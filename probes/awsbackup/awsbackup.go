@@ -73,9 +73,7 @@ func (p *Probe) reading(listed awsapi.Answer[map[string][]point], v description,
 			readiness.BackupIntervalSeconds: p.config.Every.Seconds(),
 		},
 	}
-	if offset, wrong, err := p.session.Clock(); err == nil {
-		r.ClockOffset, r.ClockError = readiness.Known(offset), wrong
-	}
+	p.session.ReadClock(&r)
 	newest, ok := newestWhole(points, now)
 	if ok {
 		r.Points = []readiness.Point{{At: p.session.Ours(newest.holds(now)), Basis: readiness.BasisSnapshot}}

@@ -2,11 +2,12 @@ package awsbackup
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/backup/types"
 
+	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -25,13 +26,6 @@ func passing(name, format string, args ...any) readiness.Check {
 
 func wanting(status readiness.Status, name, remedy, format string, args ...any) readiness.Check {
 	return readiness.Check{Name: name, Status: status, Evidence: fmt.Sprintf(format, args...), Remedy: remedy}
-}
-
-// upstream marks a check that is about what comes next: what the vault holds, it
-// holds all the same, and what is missing shows as exposure.
-func upstream(c readiness.Check) readiness.Check {
-	c.Upstream = true
-	return c
 }
 
 // checkPoints tells of the newest recovery point, whole or not.
@@ -89,11 +83,12 @@ func because(p point) string {
 	if p.message == "" {
 		return ""
 	}
-	return " (" + presentable(p.message) + ")"
+	return " (" + probes.Presentable(p.message, longestTold) + ")"
 }
 
 // checkInterval tells whether the newest whole recovery point is as young as the
 // plan makes them. A backup takes its time, and AWS Backup begins it within hours.
+// What the vault holds it holds all the same: what is missing shows as exposure.
 func (s sight) checkInterval() readiness.Check {
 	every := s.probe.config.Every
 	if !s.whole {
@@ -104,9 +99,9 @@ func (s sight) checkInterval() readiness.Check {
 	const remedy = "see the backup jobs and copy jobs of the plan (aws backup list-backup-jobs, list-copy-jobs): a job that failed leaves no recovery point"
 	switch {
 	case old >= 2*every:
-		return upstream(wanting(readiness.Fail, CheckInterval, remedy, "%s", evidence))
+		return probes.Upstream(wanting(readiness.Fail, CheckInterval, remedy, "%s", evidence))
 	case old > every+max(every/4, time.Hour):
-		return upstream(wanting(readiness.Warn, CheckInterval, remedy, "%s", evidence))
+		return probes.Upstream(wanting(readiness.Warn, CheckInterval, remedy, "%s", evidence))
 	}
 	return passing(CheckInterval, "%s", evidence)
 }
@@ -139,6 +134,7 @@ func (s sight) checkSize() readiness.Check {
 // is lost with the region or the account that the copy is to outlive.
 func (s sight) checkEncryption() readiness.Check {
 	p := s.newest
+	key, vault := parsed(p.key), parsed(p.vault)
 	switch {
 	case !s.whole:
 		return wanting(readiness.Unknown, CheckEncryption, "see the check recovery-points", "there is no whole recovery point")
@@ -146,37 +142,38 @@ func (s sight) checkEncryption() readiness.Check {
 		return wanting(readiness.Warn, CheckEncryption, "encrypt the resource, or copy into a vault with a key of its own", "recovery point %s is not encrypted", p.name())
 	case p.key == "":
 		return passing(CheckEncryption, "encrypted, by a key of AWS")
-	case field(p.key, 3) != field(p.vault, 3):
+	case key.Region != vault.Region:
 		return wanting(readiness.Fail, CheckEncryption, "encrypt the vault with a key of its own region: this one is lost with the other region",
-			"the key %s is in %s, the vault in %s", p.key, field(p.key, 3), field(p.vault, 3))
-	case field(p.key, 4) != field(p.vault, 4):
+			"the key %s is in %s, the vault in %s", p.key, key.Region, vault.Region)
+	case key.AccountID != vault.AccountID:
 		return wanting(readiness.Warn, CheckEncryption, "encrypt the vault with a key of its own account: whoever breaks into the other one can take this key away",
-			"the key %s is of account %s, the vault of %s", p.key, field(p.key, 4), field(p.vault, 4))
+			"the key %s is of account %s, the vault of %s", p.key, key.AccountID, vault.AccountID)
 	}
 	return passing(CheckEncryption, "encrypted with %s", p.key)
 }
 
-// field is a part of an ARN: 3 is the region, 4 the account.
-func field(arn string, i int) string {
-	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
-		return parts[i]
+// parsed is an ARN in its parts; empty ones where AWS tells none.
+func parsed(text string) arn.ARN {
+	name, err := arn.Parse(text)
+	if err != nil {
+		return arn.ARN{}
 	}
-	return ""
+	return name
 }
 
 // checkAccount tells whether the vault is where the file says, for that is what
 // makes it outlive a breach of the other account.
 func (s sight) checkAccount(v description) readiness.Check {
-	arn := v.arn
-	if arn == "" && len(s.points) > 0 {
-		arn = s.points[0].vault
+	name := v.arn
+	if name == "" && len(s.points) > 0 {
+		name = s.points[0].vault
 	}
-	is, want := field(arn, 4), s.probe.copy.Account
+	is, want := parsed(name).AccountID, s.probe.copy.Account
 	switch is {
 	case "":
 		return wanting(readiness.Unknown, CheckAccount, "grant "+actionDescribe, "AWS does not tell in whose account the vault is")
 	case want:
-		return passing(CheckAccount, "%s", arn)
+		return passing(CheckAccount, "%s", name)
 	}
 	return wanting(readiness.Fail, CheckAccount, "give the role of account "+want+" in aws.role_arn, or correct account: this vault does not outlive a breach of account "+is,
 		"vault %s is in account %s, where the file says %s", s.probe.config.Vault, is, want)

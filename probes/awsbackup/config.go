@@ -1,7 +1,6 @@
 package awsbackup
 
 import (
-	"fmt"
 	"regexp"
 	"time"
 
@@ -30,33 +29,31 @@ var (
 )
 
 // Validate finds the mistakes in the configuration. It asks nobody.
-func (c Config) Validate(target readiness.Copy) (found []probes.Problem) {
-	add := func(path, format string, args ...any) {
-		found = append(found, probes.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
-	}
+func (c Config) Validate(target readiness.Copy) []probes.Problem {
+	p := probes.Problems{}
 	switch target.Kind {
 	case readiness.Snapshot, readiness.Backup:
 	case readiness.PITR:
-		add("", "AWS Backup does not tell up to when a continuous backup can be restored: use the probe rds, or call the copy a snapshot")
+		p.Add("", "AWS Backup does not tell up to when a continuous backup can be restored: use the probe rds, or call the copy a snapshot")
 	default:
-		add("", "an awsbackup probe looks at a snapshot or a backup, and this copy is a %s", target.Kind)
+		p.Add("", "an awsbackup probe looks at a snapshot or a backup, and this copy is a %s", target.Kind)
 	}
 	switch {
 	case c.Vault == "":
-		add("vault", "missing: the name of the backup vault")
+		p.Add("vault", "missing: the name of the backup vault")
 	case !vaultPattern.MatchString(c.Vault):
-		add("vault", "%q is not the name of a vault: give the name and not the ARN, 2 to 50 letters, digits, - and _", c.Vault)
+		p.Add("vault", "%q is not the name of a vault: give the name and not the ARN, 2 to 50 letters, digits, - and _", c.Vault)
 	}
 	switch {
 	case c.Resource == "":
-		add("resource", "missing: the ARN of what is backed up, such as arn:aws:rds:<region>:<account>:db:<name>")
+		p.Add("resource", "missing: the ARN of what is backed up, such as arn:aws:rds:<region>:<account>:db:<name>")
 	case !resourcePattern.MatchString(c.Resource):
-		add("resource", "%q is not an ARN: write it such as arn:aws:rds:<region>:<account>:db:<name>", c.Resource)
+		p.Add("resource", "%q is not an ARN: write it such as arn:aws:rds:<region>:<account>:db:<name>", c.Resource)
 	}
 	if c.Every < 0 {
-		add("every", "a time cannot be negative")
+		p.Add("every", "a time cannot be negative")
 	}
-	return append(found, c.AWS.In(target.Region).Validate()...)
+	return append(p, c.AWS.In(target.Region).Validate()...)
 }
 
 // The checks of this probe.

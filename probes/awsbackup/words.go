@@ -2,9 +2,7 @@ package awsbackup
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 )
 
 // age tells a time as people say it: days, hours or minutes.
@@ -31,16 +29,3 @@ func bytes(n int64) string {
 
 // longestTold is how much is repeated of a text that AWS passes on from others.
 const longestTold = 150
-
-func presentable(text string) string {
-	clean := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, text)
-	if runes := []rune(clean); len(runes) > longestTold {
-		clean = string(runes[:longestTold]) + "..."
-	}
-	return clean
-}

@@ -70,50 +70,47 @@ type Config struct {
 // Validate finds the mistakes in the configuration. It opens no connection and
 // reads no file.
 func (c Config) Validate(of readiness.Copy) []probes.Problem {
-	var problems []probes.Problem
-	wrong := func(path, format string, args ...any) {
-		problems = append(problems, probes.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
-	}
+	p := probes.Problems{}
 	if of.Kind != readiness.Primary && of.Kind != readiness.Replica {
-		wrong("", "a postgres probe looks at a primary or a replica, and this copy is a %s", of.Kind)
+		p.Add("", "a postgres probe looks at a primary or a replica, and this copy is a %s", of.Kind)
 	}
 	server, err := parseDSN(c.DSN)
 	if err != nil {
-		wrong("dsn", "%s", err)
+		p.Add("dsn", "%s", err)
 	}
 	if c.PasswordFile != "" && c.PasswordEnv != "" {
-		wrong("password_env", "give password_file or password_env, not both")
+		p.Add("password_env", "give password_file or password_env, not both")
 	}
 	switch {
 	case of.Logical && c.Subscription == "":
-		wrong("subscription", "missing: name the subscription by which this logical replica follows its publisher")
+		p.Add("subscription", "missing: name the subscription by which this logical replica follows its publisher")
 	case !of.Logical && c.Subscription != "":
-		wrong("subscription", "only logical replicas have one: say logical: true of this copy, or take it away")
+		p.Add("subscription", "only logical replicas have one: say logical: true of this copy, or take it away")
 	}
 	if of.Logical && of.Delay > 0 {
-		wrong("", "a logical replica cannot be delayed: PostgreSQL has no such setting for a subscription, so take delay away")
+		p.Add("", "a logical replica cannot be delayed: PostgreSQL has no such setting for a subscription, so take delay away")
 	}
-	c.validateHeartbeat(of, server, wrong)
-	return problems
+	c.validateHeartbeat(&p, of, server)
+	return p
 }
 
-func (c Config) validateHeartbeat(of readiness.Copy, server dsn, wrong func(path, format string, args ...any)) {
+func (c Config) validateHeartbeat(p *probes.Problems, of readiness.Copy, server dsn) {
 	if c.HeartbeatTable != "" && !tableName.MatchString(c.HeartbeatTable) {
-		wrong("heartbeat_table", "to be written schema.table, in lower case letters, digits and _")
+		p.Add("heartbeat_table", "to be written schema.table, in lower case letters, digits and _")
 	}
 	if c.HeartbeatPasswordFile != "" && c.HeartbeatPasswordEnv != "" {
-		wrong("heartbeat_password_env", "give heartbeat_password_file or heartbeat_password_env, not both")
+		p.Add("heartbeat_password_env", "give heartbeat_password_file or heartbeat_password_env, not both")
 	}
 	writer := c.HeartbeatUser != "" || c.HeartbeatCreate || c.HeartbeatPasswordFile != "" || c.HeartbeatPasswordEnv != ""
 	switch primary := of.Kind == readiness.Primary; {
 	case !c.Heartbeat && (writer || c.HeartbeatTable != ""):
-		wrong("heartbeat", "not on: set heartbeat: true, or take the other heartbeat keys away")
+		p.Add("heartbeat", "not on: set heartbeat: true, or take the other heartbeat keys away")
 	case c.Heartbeat && primary && c.HeartbeatUser == "":
-		wrong("heartbeat_user", "missing: name the role that writes the heartbeat, which must not be the one that looks")
+		p.Add("heartbeat_user", "missing: name the role that writes the heartbeat, which must not be the one that looks")
 	case c.Heartbeat && primary && c.HeartbeatUser == server["user"]:
-		wrong("heartbeat_user", "the same as the role that looks, which must not be able to write: make another")
+		p.Add("heartbeat_user", "the same as the role that looks, which must not be able to write: make another")
 	case !primary && writer:
-		wrong("heartbeat_user", "the heartbeat is written on the primary only: on a replica heartbeat: true is enough")
+		p.Add("heartbeat_user", "the heartbeat is written on the primary only: on a replica heartbeat: true is enough")
 	}
 }
 

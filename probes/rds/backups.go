@@ -37,9 +37,9 @@ func (p *Probe) lookAtWindow(ctx context.Context) (readiness.Reading, error) {
 	r := readiness.Reading{AsOf: readiness.Known(w.at), Checks: []readiness.Check{checkEncryption(w.id, w.key, session.Access().Region)}}
 	p.checkAccount(&r, w.arn)
 	if w.latest.IsZero() {
-		r.Checks = append(r.Checks, failing(CheckRestorable, "there is nothing to restore to yet: "+w.state(), "wait for the first automated backup; none comes where the backup retention period is 0"))
+		r.Checks = append(r.Checks, probes.Failing(CheckRestorable, "there is nothing to restore to yet: "+w.state(), "wait for the first automated backup; none comes where the backup retention period is 0"))
 		if p.config.Retention > 0 {
-			r.Checks = append(r.Checks, failing(CheckWindow, "there is no window yet", "see the check "+CheckRestorable))
+			r.Checks = append(r.Checks, probes.Failing(CheckWindow, "there is no window yet", "see the check "+CheckRestorable))
 		}
 		return r, nil
 	}
@@ -118,24 +118,24 @@ func (p *Probe) checkRestorable(w window) readiness.Check {
 	says := fmt.Sprintf("%s can be restored to %s", w.id, moment(latest))
 	switch age := p.region.session.Now().Sub(latest); {
 	case w.status == "retained":
-		return failing(CheckRestorable, says+", and no further: its backups are only retained", "the instance is gone, or the replication of its backups was stopped: see which, and watch what has taken its place")
+		return probes.Failing(CheckRestorable, says+", and no further: its backups are only retained", "the instance is gone, or the replication of its backups was stopped: see which, and watch what has taken its place")
 	case age > late:
-		return failing(CheckRestorable, fmt.Sprintf("%s, which is %s ago: it should move every 5 minutes", says, told(age)), "see whether the instance runs, and the events of "+w.id+": logs are not uploaded")
+		return probes.Failing(CheckRestorable, fmt.Sprintf("%s, which is %s ago: it should move every 5 minutes", says, told(age)), "see whether the instance runs, and the events of "+w.id+": logs are not uploaded")
 	}
-	return passing(CheckRestorable, says)
+	return probes.Passing(CheckRestorable, says)
 }
 
 // checkWindow tells whether one can go back as far as is needed.
 func (p *Probe) checkWindow(w window) readiness.Check {
 	if w.earliest.IsZero() {
-		return unknown(CheckWindow, "AWS does not tell where the window begins", "see the automated backups in the console")
+		return probes.Unknown(CheckWindow, "AWS does not tell where the window begins", "see the automated backups in the console")
 	}
 	back := p.region.session.Now().Sub(p.region.session.Ours(w.earliest))
 	says := fmt.Sprintf("one can go back to %s, which is %s", moment(w.earliest), told(back))
 	if back < p.config.Retention {
-		return failing(CheckWindow, fmt.Sprintf("%s; %s are wanted", says, days(p.config.Retention)), "raise the backup retention period; a window that is only just begun grows by itself")
+		return probes.Failing(CheckWindow, fmt.Sprintf("%s; %s are wanted", says, days(p.config.Retention)), "raise the backup retention period; a window that is only just begun grows by itself")
 	}
-	return passing(CheckWindow, says)
+	return probes.Passing(CheckWindow, says)
 }
 
 // snapshot is one of an instance or a cluster.
@@ -276,17 +276,17 @@ func (p *Probe) checkSnapshots(all []snapshot, newest *snapshot) []readiness.Che
 	if newest == nil {
 		none := fmt.Sprintf("no %s snapshot of %s in %s is finished", p.config.Snapshots.told(), p.subject(), p.region.session.Access().Region)
 		checks := []readiness.Check{
-			failing(CheckSnapshot, none+unfinished, "make one, or wait for the one under way; if there should be one, correct the name, the region or snapshots"),
-			unknown(CheckDated, "there is none", "see the check "+CheckSnapshot), unknown(CheckEncryption, "there is none", "see the check "+CheckSnapshot),
+			probes.Failing(CheckSnapshot, none+unfinished, "make one, or wait for the one under way; if there should be one, correct the name, the region or snapshots"),
+			probes.Unknown(CheckDated, "there is none", "see the check "+CheckSnapshot), probes.Unknown(CheckEncryption, "there is none", "see the check "+CheckSnapshot),
 		}
 		if p.config.Every > 0 {
-			checks = append(checks, failing(CheckInterval, "there is none, one is due every "+told(p.config.Every), "see the check "+CheckSnapshot))
+			checks = append(checks, probes.Failing(CheckInterval, "there is none, one is due every "+told(p.config.Every), "see the check "+CheckSnapshot))
 		}
 		return checks
 	}
-	found := passing(CheckSnapshot, newest.id+" is finished"+unfinished)
+	found := probes.Passing(CheckSnapshot, newest.id+" is finished"+unfinished)
 	if failed {
-		found = warning(CheckSnapshot, newest.id+" is the newest that is finished"+unfinished, "see the events of "+p.subject()+" for why it failed, and make one by hand")
+		found = probes.Warning(CheckSnapshot, newest.id+" is the newest that is finished"+unfinished, "see the events of "+p.subject()+" for why it failed, and make one by hand")
 	}
 	checks := []readiness.Check{found, newest.checkDated(p.region.session.Ours)}
 	if p.config.Every > 0 {
@@ -322,22 +322,22 @@ func since(all []snapshot, newest *snapshot) (text string, failed bool) {
 func (s *snapshot) checkDated(ours func(time.Time) time.Time) readiness.Check {
 	switch {
 	case s.data.IsZero():
-		return unknown(CheckDated, s.id+" is a copy that tells only when it was copied: nobody knows how old its data is", "copy automated snapshots, whose names tell it, or look at the originals")
+		return probes.Unknown(CheckDated, s.id+" is a copy that tells only when it was copied: nobody knows how old its data is", "copy automated snapshots, whose names tell it, or look at the originals")
 	case s.doubt != "":
-		return warning(CheckDated, s.id+" is "+s.doubt, "a restore drill tells how old the data is; AWS tells the database time of newer snapshots by itself")
+		return probes.Warning(CheckDated, s.id+" is "+s.doubt, "a restore drill tells how old the data is; AWS tells the database time of newer snapshots by itself")
 	}
-	return passing(CheckDated, s.id+" holds the data of "+moment(ours(s.data)))
+	return probes.Passing(CheckDated, s.id+" holds the data of "+moment(ours(s.data)))
 }
 
 // checkInterval tells whether the newest is older than it may be.
 func (p *Probe) checkInterval(s *snapshot) readiness.Check {
 	if s.data.IsZero() {
-		return unknown(CheckInterval, "nobody knows how old the data of "+s.id+" is", "see the check "+CheckDated)
+		return probes.Unknown(CheckInterval, "nobody knows how old the data of "+s.id+" is", "see the check "+CheckDated)
 	}
 	age := p.region.session.Now().Sub(p.region.session.Ours(s.data))
 	says := fmt.Sprintf("snapshot %s is %s old, one is due every %s", s.id, told(age), told(p.config.Every))
 	if age > p.config.Every {
-		return failing(CheckInterval, says, "see why none was made since: the schedule, the events of "+p.subject()+", the quota of snapshots")
+		return probes.Failing(CheckInterval, says, "see why none was made since: the schedule, the events of "+p.subject()+", the quota of snapshots")
 	}
-	return passing(CheckInterval, says)
+	return probes.Passing(CheckInterval, says)
 }

@@ -8,6 +8,9 @@ import (
 	"time"
 	"unicode"
 
+	awsarn "github.com/aws/aws-sdk-go-v2/aws/arn"
+
+	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -29,64 +32,64 @@ func (s server) checkStatus() readiness.Check {
 	says := s.id + " is " + presentable(s.status)
 	switch {
 	case s.status == "available" || s.status == "backing-up":
-		return passing(CheckStatus, says)
+		return probes.Passing(CheckStatus, says)
 	case serves(s.status):
-		return warning(CheckStatus, says, "it serves while it is changed: wait until it is available")
+		return probes.Warning(CheckStatus, says, "it serves while it is changed: wait until it is available")
 	}
 	switch s.status {
 	case "rebooting", "maintenance", "upgrading", "starting", "failing-over", "moving-to-vpc", "converting-to-vpc":
-		return failing(CheckStatus, says, "wait until it is available")
+		return probes.Failing(CheckStatus, says, "wait until it is available")
 	case "creating":
-		return failing(CheckStatus, says, "wait until it is made: it holds nothing yet that counts")
+		return probes.Failing(CheckStatus, says, "wait until it is made: it holds nothing yet that counts")
 	case "stopped", "stopping":
-		return failing(CheckStatus, says, "start it: RDS does so by itself after seven days")
+		return probes.Failing(CheckStatus, says, "start it: RDS does so by itself after seven days")
 	case "storage-full":
-		return failing(CheckStatus, says+": it takes no writes", "give it more storage now")
+		return probes.Failing(CheckStatus, says+": it takes no writes", "give it more storage now")
 	case "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
-		return failing(CheckStatus, says+": RDS may not use its key "+s.key, "let RDS use the key again (enable it, see its policy and grants), then start the instance; not recoverable is only what was so for seven days")
+		return probes.Failing(CheckStatus, says+": RDS may not use its key "+s.key, "let RDS use the key again (enable it, see its policy and grants), then start the instance; not recoverable is only what was so for seven days")
 	case "deleting":
-		return failing(CheckStatus, says, "somebody deletes it: see CloudTrail for who, and take a snapshot if it is not too late")
+		return probes.Failing(CheckStatus, says, "somebody deletes it: see CloudTrail for who, and take a snapshot if it is not too late")
 	case "":
-		return unknown(CheckStatus, "AWS does not tell its status", "see the instance in the console")
+		return probes.Unknown(CheckStatus, "AWS does not tell its status", "see the instance in the console")
 	}
-	return failing(CheckStatus, says, "see the events of "+s.id+" and the meaning of the status in the guide of RDS")
+	return probes.Failing(CheckStatus, says, "see the events of "+s.id+" and the meaning of the status in the guide of RDS")
 }
 
 func (s server) checkProtection() readiness.Check {
 	if s.protected {
-		return passing(CheckProtection, s.id+" is protected from being deleted")
+		return probes.Passing(CheckProtection, s.id+" is protected from being deleted")
 	}
-	return warning(CheckProtection, s.id+" can be deleted by one call", "switch deletion protection on")
+	return probes.Warning(CheckProtection, s.id+" can be deleted by one call", "switch deletion protection on")
 }
 
 func (s server) checkBackups() readiness.Check {
 	if s.backupDays > 0 {
-		return passing(CheckBackups, fmt.Sprintf("automated backups are kept for %d days", s.backupDays))
+		return probes.Passing(CheckBackups, fmt.Sprintf("automated backups are kept for %d days", s.backupDays))
 	}
-	return failing(CheckBackups, "automated backups are off", "set a backup retention period: without it one cannot go back to a moment before a mistake")
+	return probes.Failing(CheckBackups, "automated backups are off", "set a backup retention period: without it one cannot go back to a moment before a mistake")
 }
 
 func (s server) checkZones() readiness.Check {
 	if s.multiAZ {
-		return passing(CheckZones, s.id+" is in several zones")
+		return probes.Passing(CheckZones, s.id+" is in several zones")
 	}
-	return warning(CheckZones, s.id+" is in one zone", "make it Multi-AZ, or have the loss of a zone be a failover to another region")
+	return probes.Warning(CheckZones, s.id+" is in one zone", "make it Multi-AZ, or have the loss of a zone be a failover to another region")
 }
 
 // checkEncryption holds the key of something against the region that it is in: with
 // a key of another region, the data is lost with that.
 func checkEncryption(id, key, region string) readiness.Check {
 	if key == "" {
-		return warning(CheckEncryption, id+" is not encrypted", "encrypt it: copy a snapshot with a key of "+region+" and restore that")
+		return probes.Warning(CheckEncryption, id+" is not encrypted", "encrypt it: copy a snapshot with a key of "+region+" and restore that")
 	}
-	parts := strings.SplitN(key, ":", 6)
+	name, err := awsarn.Parse(key)
 	switch {
-	case len(parts) != 6:
-		return unknown(CheckEncryption, "it is encrypted; AWS does not tell with which key", "see its key in the console")
-	case parts[3] != region:
-		return failing(CheckEncryption, fmt.Sprintf("the key is in %s: %s", parts[3], key), "copy it with a key of "+region+": this one is gone with its region")
+	case err != nil:
+		return probes.Unknown(CheckEncryption, "it is encrypted; AWS does not tell with which key", "see its key in the console")
+	case name.Region != region:
+		return probes.Failing(CheckEncryption, fmt.Sprintf("the key is in %s: %s", name.Region, key), "copy it with a key of "+region+": this one is gone with its region")
 	}
-	return passing(CheckEncryption, "encrypted with "+key)
+	return probes.Passing(CheckEncryption, "encrypted with "+key)
 }
 
 // checkAccount adds whether something is where the file says, for that is what makes it
@@ -98,11 +101,11 @@ func (p *Probe) checkAccount(r *readiness.Reading, name string) {
 	}
 	switch is, ok := parseARN(name); {
 	case !ok:
-		r.Checks = append(r.Checks, unknown(CheckAccount, "AWS does not tell in whose account it is", "see it in the console"))
+		r.Checks = append(r.Checks, probes.Unknown(CheckAccount, "AWS does not tell in whose account it is", "see it in the console"))
 	case is.account == want:
-		r.Checks = append(r.Checks, passing(CheckAccount, name))
+		r.Checks = append(r.Checks, probes.Passing(CheckAccount, name))
 	default:
-		r.Checks = append(r.Checks, failing(CheckAccount, fmt.Sprintf("%s is in account %s, where the file says %s", name, is.account, want),
+		r.Checks = append(r.Checks, probes.Failing(CheckAccount, fmt.Sprintf("%s is in account %s, where the file says %s", name, is.account, want),
 			"give the role of account "+want+" in aws.role_arn, or correct account: this copy does not outlive a breach of account "+is.account))
 	}
 }
@@ -112,13 +115,13 @@ func (s server) checkVersion(other, version string) readiness.Check {
 	major := func(v string) string { return strings.SplitN(v, ".", 2)[0] }
 	switch {
 	case s.version == "" || version == "":
-		return unknown(CheckVersion, "AWS does not tell the versions", "see both in the console")
+		return probes.Unknown(CheckVersion, "AWS does not tell the versions", "see both in the console")
 	case s.version == version:
-		return passing(CheckVersion, "both run "+s.engine+" "+version)
+		return probes.Passing(CheckVersion, "both run "+s.engine+" "+version)
 	case major(s.version) != major(version):
-		return failing(CheckVersion, fmt.Sprintf("%s runs %s, %s %s", s.id, s.version, other, version), "bring both to the same major version before you rely on it")
+		return probes.Failing(CheckVersion, fmt.Sprintf("%s runs %s, %s %s", s.id, s.version, other, version), "bring both to the same major version before you rely on it")
 	}
-	return warning(CheckVersion, fmt.Sprintf("%s runs %s, %s %s", s.id, s.version, other, version), "bring both to the same version: a failover would change it")
+	return probes.Warning(CheckVersion, fmt.Sprintf("%s runs %s, %s %s", s.id, s.version, other, version), "bring both to the same version: a failover would change it")
 }
 
 // checkCapacity compares what the replica has with what its primary has.
@@ -129,7 +132,7 @@ func (s server) checkCapacity(primary server) readiness.Check {
 	switch {
 	case s.class == primary.class:
 	case !known || !alsoKnown:
-		return unknown(CheckCapacity, fmt.Sprintf("%s is %s, %s is %s: they cannot be compared", s.id, s.class, primary.id, primary.class), "compare them yourself, or give both the same class")
+		return probes.Unknown(CheckCapacity, fmt.Sprintf("%s is %s, %s is %s: they cannot be compared", s.id, s.class, primary.id, primary.class), "compare them yourself, or give both the same class")
 	case own.cpus < other.cpus || own.memory < other.memory:
 		less = append(less, fmt.Sprintf("its class is %s (%s), that of %s %s (%s)", s.class, own, primary.id, primary.class, other))
 	}
@@ -143,9 +146,9 @@ func (s server) checkCapacity(primary server) readiness.Check {
 		less = append(less, fmt.Sprintf("its storage is %s, that of %s %s", s.storageType, primary.id, primary.storageType))
 	}
 	if less != nil {
-		return warning(CheckCapacity, strings.Join(less, "; "), "give the replica what its primary has, or plan the time to grow it into the failover")
+		return probes.Warning(CheckCapacity, strings.Join(less, "; "), "give the replica what its primary has, or plan the time to grow it into the failover")
 	}
-	return passing(CheckCapacity, fmt.Sprintf("%s and %s: like %s or more", s.class, gibibytes(s.storage), primary.id))
+	return probes.Passing(CheckCapacity, fmt.Sprintf("%s and %s: like %s or more", s.class, gibibytes(s.storage), primary.id))
 }
 
 func gibibytes(n int32) string { return strconv.Itoa(int(n)) + " GiB" }
@@ -198,16 +201,7 @@ func family(name string) string {
 // presentable bounds a foreign text, and takes out what does not belong on a page.
 func presentable(text string) string {
 	const longest = 160
-	clean := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	if runes := []rune(clean); len(runes) > longest {
-		return string(runes[:longest]) + "..."
-	}
-	return clean
+	return probes.Presentable(strings.ToValidUTF8(text, "?"), longest)
 }
 
 // told is a length of time for people. Ages of daily snapshots are told in hours.
@@ -227,26 +221,3 @@ func days(d time.Duration) string {
 }
 
 func moment(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05Z") }
-
-func passing(name, evidence string) readiness.Check {
-	return readiness.Check{Name: name, Status: readiness.Pass, Evidence: evidence}
-}
-
-func warning(name, evidence, remedy string) readiness.Check {
-	return readiness.Check{Name: name, Status: readiness.Warn, Evidence: evidence, Remedy: remedy}
-}
-
-func failing(name, evidence, remedy string) readiness.Check {
-	return readiness.Check{Name: name, Status: readiness.Fail, Evidence: evidence, Remedy: remedy}
-}
-
-func unknown(name, evidence, remedy string) readiness.Check {
-	return readiness.Check{Name: name, Evidence: evidence, Remedy: remedy}
-}
-
-// upstream marks a check that is about the link alone: what the replica holds, it
-// holds without its primary, too.
-func upstream(c readiness.Check) readiness.Check {
-	c.Upstream = true
-	return c
-}

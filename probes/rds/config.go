@@ -1,10 +1,11 @@
 package rds
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 	"time"
+
+	awsarn "github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/awsapi"
@@ -59,46 +60,42 @@ func (c Config) Validate(target readiness.Copy) []probes.Problem {
 	p := problems{}
 	switch {
 	case target.Kind == readiness.Backup:
-		p.add("", "an rds probe looks at a primary, a replica, a pitr or a snapshot: for dumps in a bucket there is s3, for a backup vault awsbackup")
+		p.Add("", "an rds probe looks at a primary, a replica, a pitr or a snapshot: for dumps in a bucket there is s3, for a backup vault awsbackup")
 	case target.Logical:
-		p.add("", "RDS tells nothing of logical replication: look at the servers with postgres, or take logical away")
+		p.Add("", "RDS tells nothing of logical replication: look at the servers with postgres, or take logical away")
 	case target.Immutable:
-		p.add("", "nothing that RDS keeps is immutable, a window and a snapshot least of all: take immutable away, or copy to a locked vault and look there with awsbackup")
+		p.Add("", "nothing that RDS keeps is immutable, a window and a snapshot least of all: take immutable away, or copy to a locked vault and look there with awsbackup")
 	case target.Delay > 0:
-		p.add("", "nobody can see in RDS by how much a replica is delayed: take delay away")
+		p.Add("", "nobody can see in RDS by how much a replica is delayed: take delay away")
 	}
 	p.names(c)
 	p.combination(c, target.Kind)
 	if c.Source != "" && !namePattern.MatchString(c.Source) && !arnPattern.MatchString(c.Source) {
-		p.add("source", "%q is neither an identifier nor the ARN of a DB instance (arn:aws:rds:<region>:<account>:db:<name>)", c.Source)
+		p.Add("source", "%q is neither an identifier nor the ARN of a DB instance (arn:aws:rds:<region>:<account>:db:<name>)", c.Source)
 	}
 	switch c.Snapshots {
 	case "", AnyKind, Manual, Automated, Shared, AWSBackup:
 	default:
-		p.add("snapshots", "%q is unknown: write any, manual, automated, shared or awsbackup", c.Snapshots)
+		p.Add("snapshots", "%q is unknown: write any, manual, automated, shared or awsbackup", c.Snapshots)
 	}
 	for path, d := range map[string]time.Duration{"retention": c.Retention, "every": c.Every, "late_after": c.LateAfter} {
 		if d < 0 {
-			p.add(path, "a time cannot be negative")
+			p.Add(path, "a time cannot be negative")
 		}
 	}
-	return append(p, c.AWS.In(target.Region).Validate()...)
+	return append(p.Problems, c.AWS.In(target.Region).Validate()...)
 }
 
 // problems are the mistakes found so far.
-type problems []probes.Problem
-
-func (p *problems) add(path, format string, args ...any) {
-	*p = append(*p, probes.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
-}
+type problems struct{ probes.Problems }
 
 func (p *problems) names(c Config) {
 	if c.Instance == "" && c.Cluster == "" {
-		p.add("instance", "missing: name the DB instance, or an Aurora cluster in cluster")
+		p.Add("instance", "missing: name the DB instance, or an Aurora cluster in cluster")
 	}
 	for path, name := range map[string]string{"instance": c.Instance, "cluster": c.Cluster, "global_cluster": c.GlobalCluster} {
 		if name != "" && !namePattern.MatchString(name) {
-			p.add(path, "%q is no identifier: letters, digits and single hyphens, beginning with a letter", name)
+			p.Add(path, "%q is no identifier: letters, digits and single hyphens, beginning with a letter", name)
 		}
 	}
 }
@@ -109,13 +106,13 @@ func (p *problems) combination(c Config, kind readiness.CopyKind) {
 	server := kind == readiness.Primary || kind == readiness.Replica
 	switch {
 	case both && kind != readiness.Replica:
-		p.add("cluster", "give instance or cluster, not both: both together name an Aurora reader, which is a replica")
+		p.Add("cluster", "give instance or cluster, not both: both together name an Aurora reader, which is a replica")
 	case both && c.GlobalCluster != "":
-		p.add("global_cluster", "goes with cluster alone: a reader follows the writer of its own cluster")
+		p.Add("global_cluster", "goes with cluster alone: a reader follows the writer of its own cluster")
 	case c.GlobalCluster != "" && (c.Cluster == "" || !server):
-		p.add("global_cluster", "goes with the cluster of a primary or a replica")
+		p.Add("global_cluster", "goes with the cluster of a primary or a replica")
 	case kind == readiness.Replica && c.Instance == "" && c.Cluster != "" && c.GlobalCluster == "":
-		p.add("global_cluster", "missing: a cluster is a replica as part of a global database; a reader of a cluster is named by instance and cluster")
+		p.Add("global_cluster", "missing: a cluster is a replica as part of a global database; a reader of a cluster is named by instance and cluster")
 	}
 	only := func(path string, given bool, kinds ...readiness.CopyKind) {
 		for _, k := range kinds {
@@ -124,7 +121,7 @@ func (p *problems) combination(c Config, kind readiness.CopyKind) {
 			}
 		}
 		if given {
-			p.add(path, "has no meaning for a %s", kind)
+			p.Add(path, "has no meaning for a %s", kind)
 		}
 	}
 	only("source", c.Source != "", readiness.Replica, readiness.PITR)
@@ -133,7 +130,7 @@ func (p *problems) combination(c Config, kind readiness.CopyKind) {
 	only("snapshots", c.Snapshots != "", readiness.Snapshot)
 	only("late_after", c.LateAfter != 0, readiness.Replica, readiness.PITR)
 	if c.Source != "" && c.Cluster != "" {
-		p.add("source", "goes with instance alone")
+		p.Add("source", "goes with instance alone")
 	}
 }
 
@@ -199,9 +196,10 @@ type arn struct{ region, account, id string }
 
 // parseARN reads arn:aws:rds:<region>:<account>:<kind>:<id>; false for anything else.
 func parseARN(text string) (arn, bool) {
-	parts := strings.SplitN(text, ":", 7)
-	if len(parts) != 7 || parts[0] != "arn" || parts[2] != "rds" || parts[6] == "" {
+	name, err := awsarn.Parse(text)
+	_, id, _ := strings.Cut(name.Resource, ":")
+	if err != nil || name.Service != "rds" || id == "" {
 		return arn{}, false
 	}
-	return arn{parts[3], parts[4], parts[6]}, true
+	return arn{name.Region, name.AccountID, id}, true
 }

@@ -117,9 +117,7 @@ func (p *Probe) Look(ctx context.Context) (readiness.Reading, error) {
 	if err != nil {
 		return readiness.Reading{}, fmt.Errorf("look at %s: %w", p.subject(), err)
 	}
-	if offset, wrong, err := p.region.session.Clock(); err == nil {
-		r.ClockOffset, r.ClockError = readiness.Known(offset), wrong
-	}
+	p.region.session.ReadClock(&r)
 	return r, nil
 }
 

@@ -46,7 +46,7 @@ func (p *Probe) readReplica(ctx context.Context) (readiness.Reading, server, err
 	source, ok := parseARN(s.source)
 	if !ok {
 		for _, name := range []string{CheckCapacity, CheckVersion} {
-			r.Checks = append(r.Checks, unknown(name, "there is no primary to compare it with: it replicates nothing", "see the check "+CheckSource))
+			r.Checks = append(r.Checks, probes.Unknown(name, "there is no primary to compare it with: it replicates nothing", "see the check "+CheckSource))
 		}
 		return r, s, nil
 	}
@@ -69,11 +69,11 @@ func uncompared(name string, source arn, err error) readiness.Check {
 	var failure *readiness.Failure
 	switch {
 	case errors.Is(err, errNotAsked):
-		return unknown(name, fmt.Sprintf("%s in %s has not been asked for yet", source.id, source.region), "wait a minute, or name it in source as an ARN, so that it is asked for from the start")
+		return probes.Unknown(name, fmt.Sprintf("%s in %s has not been asked for yet", source.id, source.region), "wait a minute, or name it in source as an ARN, so that it is asked for from the start")
 	case errors.As(err, &failure):
-		return upstream(unknown(name, fmt.Sprintf("the primary cannot be seen: %s: %s", failure.Class, failure), failure.Class.Remedy()))
+		return probes.Upstream(probes.Unknown(name, fmt.Sprintf("the primary cannot be seen: %s: %s", failure.Class, failure), failure.Class.Remedy()))
 	}
-	return upstream(unknown(name, err.Error(), "see who deleted it, and whether this replica was to be promoted"))
+	return probes.Upstream(probes.Unknown(name, err.Error(), "see who deleted it, and whether this replica was to be promoted"))
 }
 
 // readReader looks at a reader of an Aurora cluster, which shares the storage of its
@@ -93,16 +93,16 @@ func (p *Probe) readReader(ctx context.Context) (readiness.Reading, server, erro
 		}
 		if aws.ToBool(m.IsClusterWriter) {
 			return readiness.Reading{Role: readiness.RolePrimary, Checks: []readiness.Check{
-				failing(CheckReplication, s.id+" is the writer of the cluster, and follows nobody", "name another reader in instance: this one was promoted"),
+				probes.Failing(CheckReplication, s.id+" is the writer of the cluster, and follows nobody", "name another reader in instance: this one was promoted"),
 			}}, s, nil
 		}
 		connected := readiness.Known(serves(s.status))
 		return readiness.Reading{Role: readiness.RoleReplica, Connected: connected, Checks: []readiness.Check{
-			passing(CheckReplication, "it reads the storage of the cluster "+p.config.Cluster),
+			probes.Passing(CheckReplication, "it reads the storage of the cluster "+p.config.Cluster),
 		}}, s, nil
 	}
 	return readiness.Reading{Checks: []readiness.Check{
-		failing(CheckReplication, s.id+" is no member of the cluster "+p.config.Cluster, "correct instance or cluster"),
+		probes.Failing(CheckReplication, s.id+" is no member of the cluster "+p.config.Cluster, "correct instance or cluster"),
 	}}, s, nil
 }
 
@@ -122,9 +122,9 @@ func (p *Probe) readSecondary(ctx context.Context) (readiness.Reading, server, e
 	}
 	replication, connected := checkGlobal(p.config.GlobalCluster, global, member)
 	r.Connected = connected
-	capacity := passing(CheckCapacity, fmt.Sprintf("%d DB instances could serve", s.members))
+	capacity := probes.Passing(CheckCapacity, fmt.Sprintf("%d DB instances could serve", s.members))
 	if s.members == 0 {
-		capacity = warning(CheckCapacity, "the cluster has no DB instance: it holds the data and could serve nobody", "add one before it is failed over to, which takes minutes")
+		capacity = probes.Warning(CheckCapacity, "the cluster has no DB instance: it holds the data and could serve nobody", "add one before it is failed over to, which takes minutes")
 	}
 	r.Checks = []readiness.Check{replication, sourceOf(global, member), capacity, s.checkVersion("the global database", aws.ToString(global.EngineVersion))}
 	return r, s, nil
@@ -135,35 +135,35 @@ func sourceOf(g types.GlobalCluster, own types.GlobalClusterMember) readiness.Ch
 	for _, m := range g.GlobalClusterMembers {
 		switch {
 		case aws.ToBool(m.IsWriter) && aws.ToString(m.DBClusterArn) == aws.ToString(own.DBClusterArn):
-			return failing(CheckSource, "it is the primary cluster of the global database itself", "see the check role: the global database was failed over")
+			return probes.Failing(CheckSource, "it is the primary cluster of the global database itself", "see the check role: the global database was failed over")
 		case aws.ToBool(m.IsWriter):
-			return passing(CheckSource, "it replicates "+aws.ToString(m.DBClusterArn))
+			return probes.Passing(CheckSource, "it replicates "+aws.ToString(m.DBClusterArn))
 		}
 	}
-	return failing(CheckSource, "no cluster of the global database is the writer", "see the global database: a failover may be under way")
+	return probes.Failing(CheckSource, "no cluster of the global database is the writer", "see the global database: a failover may be under way")
 }
 
 // checkGlobal tells of the synchronisation with the primary cluster.
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_GlobalClusterMember.html
 func checkGlobal(name string, g types.GlobalCluster, m types.GlobalClusterMember) (readiness.Check, readiness.Maybe[bool]) {
 	if g.FailoverState != nil && g.FailoverState.Status != "" {
-		return upstream(failing(CheckReplication, fmt.Sprintf("%s is %s to %s", name, g.FailoverState.Status, aws.ToString(g.FailoverState.ToDbClusterArn)),
+		return probes.Upstream(probes.Failing(CheckReplication, fmt.Sprintf("%s is %s to %s", name, g.FailoverState.Status, aws.ToString(g.FailoverState.ToDbClusterArn)),
 			"wait for its end; which cluster writes is told by the check source")), readiness.Known(false)
 	}
 	switch m.SynchronizationStatus {
 	case types.GlobalClusterMemberSynchronizationStatusConnected:
-		return passing(CheckReplication, "connected to the primary cluster of "+name), readiness.Known(true)
+		return probes.Passing(CheckReplication, "connected to the primary cluster of "+name), readiness.Known(true)
 	case types.GlobalClusterMemberSynchronizationStatusPendingResync:
-		return upstream(failing(CheckReplication, "pending-resync: it is not in step with the primary cluster of "+name, "wait; if it stays so, take it out of the global database and add it anew")), readiness.Known(false)
+		return probes.Upstream(probes.Failing(CheckReplication, "pending-resync: it is not in step with the primary cluster of "+name, "wait; if it stays so, take it out of the global database and add it anew")), readiness.Known(false)
 	}
-	return upstream(unknown(CheckReplication, "RDS does not tell whether it is in step", "see the global database in the console")), readiness.Maybe[bool]{}
+	return probes.Upstream(probes.Unknown(CheckReplication, "RDS does not tell whether it is in step", "see the global database in the console")), readiness.Maybe[bool]{}
 }
 
 // checkReplication tells what RDS says of the replication of a read replica.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ReadRepl.Monitoring.html
 func (s server) checkReplication() (readiness.Check, readiness.Maybe[bool]) {
 	if s.source == "" {
-		return failing(CheckReplication, s.id+" is no read replica", "see the check role: it was promoted, or the name is another instance's"), readiness.Known(false)
+		return probes.Failing(CheckReplication, s.id+" is no read replica", "see the check role: it was promoted, or the name is another instance's"), readiness.Known(false)
 	}
 	for _, info := range s.infos {
 		if aws.ToString(info.StatusType) != "read replication" {
@@ -175,18 +175,18 @@ func (s server) checkReplication() (readiness.Check, readiness.Maybe[bool]) {
 		}
 		switch status {
 		case "replicating":
-			return upstream(passing(CheckReplication, "replicating")), readiness.Known(true)
+			return probes.Upstream(probes.Passing(CheckReplication, "replicating")), readiness.Known(true)
 		case "replication degraded":
-			return upstream(warning(CheckReplication, "replication degraded"+why, "some databases get no updates: see the events and the log of "+s.id)), readiness.Known(true)
+			return probes.Upstream(probes.Warning(CheckReplication, "replication degraded"+why, "some databases get no updates: see the events and the log of "+s.id)), readiness.Known(true)
 		case "terminated":
-			return upstream(failing(CheckReplication, "terminated"+why, "it was broken for 30 days and RDS has ended it: make a new replica")), readiness.Known(false)
+			return probes.Upstream(probes.Failing(CheckReplication, "terminated"+why, "it was broken for 30 days and RDS has ended it: make a new replica")), readiness.Known(false)
 		case "stopped":
-			return upstream(failing(CheckReplication, "stopped"+why, "start replication again, or see who stopped it")), readiness.Known(false)
+			return probes.Upstream(probes.Failing(CheckReplication, "stopped"+why, "start replication again, or see who stopped it")), readiness.Known(false)
 		default:
-			return upstream(failing(CheckReplication, presentable(status)+why, "see the events and the log of "+s.id+": storage, parameters, and WAL or binary logs that the primary no longer has")), readiness.Known(false)
+			return probes.Upstream(probes.Failing(CheckReplication, presentable(status)+why, "see the events and the log of "+s.id+": storage, parameters, and WAL or binary logs that the primary no longer has")), readiness.Known(false)
 		}
 	}
-	return upstream(unknown(CheckReplication, "RDS does not tell how the replication does", "see the replica in the console, whether it is still being made")), readiness.Maybe[bool]{}
+	return probes.Upstream(probes.Unknown(CheckReplication, "RDS does not tell how the replication does", "see the replica in the console, whether it is still being made")), readiness.Maybe[bool]{}
 }
 
 // replicates reports whether what is replicated is what should be, which for some is
@@ -200,11 +200,11 @@ func (s server) replicates(want string) bool {
 func (s server) checkSource(want string) readiness.Check {
 	switch {
 	case s.source == "":
-		return failing(CheckSource, s.id+" replicates nothing", "see the check role: it was promoted, or the name is another instance's")
+		return probes.Failing(CheckSource, s.id+" replicates nothing", "see the check role: it was promoted, or the name is another instance's")
 	case s.replicates(want):
-		return passing(CheckSource, "it replicates "+s.source)
+		return probes.Passing(CheckSource, "it replicates "+s.source)
 	}
-	return failing(CheckSource, fmt.Sprintf("it replicates %s, and should replicate %s", s.source, want), "this replica holds other data: correct instance or source, or make a replica of the right one")
+	return probes.Failing(CheckSource, fmt.Sprintf("it replicates %s, and should replicate %s", s.source, want), "this replica holds other data: correct instance or source, or make a replica of the right one")
 }
 
 // readLag adds what the newest sample of the lag proves.
@@ -212,13 +212,13 @@ func (p *Probe) readLag(ctx context.Context, r *readiness.Reading, s server) {
 	point, known, err := p.lag.series.Latest(ctx)
 	if err != nil { // the recovery point stays where it was, and what RDS itself says stands
 		failure := probes.AsFailure(err)
-		r.Checks = append(r.Checks, upstream(readiness.Check{Name: CheckLag, Evidence: fmt.Sprintf("%s: %s", failure.Class, failure), Remedy: failure.Class.Remedy()}))
+		r.Checks = append(r.Checks, probes.Upstream(readiness.Check{Name: CheckLag, Evidence: fmt.Sprintf("%s: %s", failure.Class, failure), Remedy: failure.Class.Remedy()}))
 		return
 	}
 	session := p.region.session
 	now := session.Now()
 	if !known {
-		r.Checks = append(r.Checks, upstream(unknown(CheckLag, fmt.Sprintf("CloudWatch has told no %s of %s for an hour", p.lag.metric, s.id), silentRemedy)))
+		r.Checks = append(r.Checks, probes.Upstream(probes.Unknown(CheckLag, fmt.Sprintf("CloudWatch has told no %s of %s for an hour", p.lag.metric, s.id), silentRemedy)))
 		return
 	}
 	at := session.Ours(point.At)
@@ -234,11 +234,11 @@ func (p *Probe) readLag(ctx context.Context, r *readiness.Reading, s server) {
 	}
 	switch age := now.Sub(at); {
 	case age > late:
-		r.Checks = append(r.Checks, upstream(unknown(CheckLag, fmt.Sprintf("CloudWatch is silent: the newest %s of %s is %s old", p.lag.metric, s.id, told(age)), silentRemedy)))
+		r.Checks = append(r.Checks, probes.Upstream(probes.Unknown(CheckLag, fmt.Sprintf("CloudWatch is silent: the newest %s of %s is %s old", p.lag.metric, s.id, told(age)), silentRemedy)))
 	case point.Value < 0:
-		r.Checks = append(r.Checks, upstream(failing(CheckLag, fmt.Sprintf("the %s is %g: replication is not active", name, point.Value), "see the check "+CheckReplication+", the events and the log of "+s.id)))
+		r.Checks = append(r.Checks, probes.Upstream(probes.Failing(CheckLag, fmt.Sprintf("the %s is %g: replication is not active", name, point.Value), "see the check "+CheckReplication+", the events and the log of "+s.id)))
 	default:
-		r.Checks = append(r.Checks, upstream(passing(CheckLag, fmt.Sprintf("the %s is %s", name, told(behind)))))
+		r.Checks = append(r.Checks, probes.Upstream(probes.Passing(CheckLag, fmt.Sprintf("the %s is %s", name, told(behind)))))
 	}
 }
 

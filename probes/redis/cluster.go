@@ -325,11 +325,11 @@ func (p *Probe) readPrimaries(cluster topology, primaries []node) (readiness.Rea
 	}
 	r := p.merge(primaries)
 	r.Written = readiness.Maybe[readiness.Position]{} // one position does not hold several
-	check := passing(CheckShards, fmt.Sprintf("%d shards serve all slots", len(cluster.shards)))
+	check := probes.Passing(CheckShards, fmt.Sprintf("%d shards serve all slots", len(cluster.shards)))
 	for i, n := range primaries {
 		if n.info.role != "master" {
 			r.Role = readiness.RoleUnknown
-			check = failing(CheckShards, fmt.Sprintf("%s is not the primary of %s any more", n.addr, cluster.shards[i]), "see whether a failover is under way")
+			check = probes.Failing(CheckShards, fmt.Sprintf("%s is not the primary of %s any more", n.addr, cluster.shards[i]), "see whether a failover is under way")
 		}
 	}
 	switch missing := cluster.missing(); {
@@ -337,7 +337,7 @@ func (p *Probe) readPrimaries(cluster topology, primaries []node) (readiness.Rea
 		r.Role = readiness.RoleUnknown
 		check = slotsMissing(missing)
 	case !cluster.healthy:
-		check = failing(CheckShards, "the cluster says that it is down", seeCluster)
+		check = probes.Failing(CheckShards, "the cluster says that it is down", seeCluster)
 	}
 	r.Checks = append(r.Checks, check)
 	return r, nil
@@ -346,7 +346,7 @@ func (p *Probe) readPrimaries(cluster topology, primaries []node) (readiness.Rea
 const seeCluster = "see CLUSTER INFO and CLUSTER NODES on any node"
 
 func slotsMissing(missing int) readiness.Check {
-	return failing(CheckShards, fmt.Sprintf("%d of %d slots have no primary", missing, allSlots), seeCluster)
+	return probes.Failing(CheckShards, fmt.Sprintf("%d of %d slots have no primary", missing, allSlots), seeCluster)
 }
 
 // missing counts the slots that nobody serves.
@@ -394,12 +394,12 @@ func checkShards(cluster topology, unheld []string, promoted string) readiness.C
 	missing := cluster.missing()
 	switch {
 	case len(unheld) > 0:
-		return failing(CheckShards, "no node of this copy holds "+strings.Join(unheld[:min(3, len(unheld))], "; "),
+		return probes.Failing(CheckShards, "no node of this copy holds "+strings.Join(unheld[:min(3, len(unheld))], "; "),
 			"add a replica of that shard to the copy, or its address to cluster.replicas")
 	case missing > 0:
 		return slotsMissing(missing)
 	case promoted != "":
-		return warning(CheckShards, promoted+" of this copy is the primary of its shard now", "fail the shard back when the other region is well (CLUSTER FAILOVER)")
+		return probes.Warning(CheckShards, promoted+" of this copy is the primary of its shard now", "fail the shard back when the other region is well (CLUSTER FAILOVER)")
 	}
-	return passing(CheckShards, fmt.Sprintf("the copy follows all %d shards", len(cluster.shards)))
+	return probes.Passing(CheckShards, fmt.Sprintf("the copy follows all %d shards", len(cluster.shards)))
 }

@@ -66,17 +66,17 @@ func (c Config) Validate(target readiness.Copy) []probes.Problem {
 	p := problems{}
 	switch {
 	case target.Kind != readiness.Primary && target.Kind != readiness.Replica:
-		p.add("", "a redis probe looks at a primary or a replica, and this copy is a %s", target.Kind)
+		p.Add("", "a redis probe looks at a primary or a replica, and this copy is a %s", target.Kind)
 	case target.Logical:
-		p.add("", "Redis has no logical replication: take logical away")
+		p.Add("", "Redis has no logical replication: take logical away")
 	case target.Delay > 0:
-		p.add("", "Redis has no delayed replicas: take delay away")
+		p.Add("", "Redis has no delayed replicas: take delay away")
 	}
 	switch ways := count(c.URL != "", c.Sentinel != nil, c.Cluster != nil); {
 	case ways == 0:
-		p.add("url", "missing: say where the server is (redis://user@host:6379), or give sentinel or cluster")
+		p.Add("url", "missing: say where the server is (redis://user@host:6379), or give sentinel or cluster")
 	case ways > 1:
-		p.add("", "give one of url, sentinel and cluster")
+		p.Add("", "give one of url, sentinel and cluster")
 	case c.URL != "":
 		c.validateURL(&p)
 	case c.Sentinel != nil:
@@ -86,34 +86,34 @@ func (c Config) Validate(target readiness.Copy) []probes.Problem {
 	}
 	p.passwords("", c.PasswordFile, c.PasswordEnv)
 	if t := c.TLS; t != nil && (t.CertFile == "") != (t.KeyFile == "") {
-		p.add("tls", "cert_file and key_file go together")
+		p.Add("tls", "cert_file and key_file go together")
 	}
 	if c.MaxSilence < 0 {
-		p.add("max_silence", "a time cannot be negative")
+		p.Add("max_silence", "a time cannot be negative")
 	}
-	return p
+	return p.Problems
 }
 
 func (c Config) validateURL(p *problems) {
 	where, err := parseURL(c.URL)
 	if err != nil {
-		p.add("url", "%s", err)
+		p.Add("url", "%s", err)
 		return
 	}
 	if c.TLS != nil && !where.tls {
-		p.add("tls", "the url says redis://, which is without TLS: write rediss://")
+		p.Add("tls", "the url says redis://, which is without TLS: write rediss://")
 	}
 	if c.User != "" {
-		p.add("user", "a url holds the user itself: write redis://%s@...", url.User(c.User))
+		p.Add("user", "a url holds the user itself: write redis://%s@...", url.User(c.User))
 	}
 }
 
 func (c Config) validateSentinel(p *problems, target readiness.Copy) {
 	if target.Kind == readiness.Replica {
-		p.add("sentinel", "Sentinel leads to the primary: a replica is known by its own address, so give its url")
+		p.Add("sentinel", "Sentinel leads to the primary: a replica is known by its own address, so give its url")
 	}
 	if c.Sentinel.Master == "" {
-		p.add("sentinel.master", "missing: the name under which Sentinel knows the primary")
+		p.Add("sentinel.master", "missing: the name under which Sentinel knows the primary")
 	}
 	p.addresses("sentinel.addresses", c.Sentinel.Addresses)
 	p.passwords("sentinel.", c.Sentinel.PasswordFile, c.Sentinel.PasswordEnv)
@@ -125,33 +125,29 @@ func (c Config) validateCluster(p *problems, target readiness.Copy) {
 	case replica:
 		p.addresses("cluster.replicas", c.Cluster.Replicas)
 	case len(c.Cluster.Replicas) > 0:
-		p.add("cluster.replicas", "for replicas only: the primary copy is all primaries of the cluster")
+		p.Add("cluster.replicas", "for replicas only: the primary copy is all primaries of the cluster")
 	}
 }
 
 // problems are the mistakes found so far.
-type problems []probes.Problem
-
-func (p *problems) add(path, format string, args ...any) {
-	*p = append(*p, probes.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
-}
+type problems struct{ probes.Problems }
 
 func (p *problems) passwords(prefix, file, env string) {
 	if file != "" && env != "" {
-		p.add(prefix+"password_env", "give password_file or password_env, not both")
+		p.Add(prefix+"password_env", "give password_file or password_env, not both")
 	}
 }
 
 func (p *problems) addresses(path string, addresses []string) {
 	if len(addresses) == 0 {
-		p.add(path, "missing: give them as host:port")
+		p.Add(path, "missing: give them as host:port")
 	}
 	for i, address := range addresses {
 		host, port, err := net.SplitHostPort(address)
 		if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || portErr != nil || n == 0 {
-			p.add(fmt.Sprintf("%s[%d]", path, i), "to be written host:port")
+			p.Add(fmt.Sprintf("%s[%d]", path, i), "to be written host:port")
 		} else if slices.Contains(addresses[:i], address) {
-			p.add(fmt.Sprintf("%s[%d]", path, i), "named twice")
+			p.Add(fmt.Sprintf("%s[%d]", path, i), "named twice")
 		}
 	}
 }

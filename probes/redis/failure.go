@@ -9,7 +9,6 @@ import (
 	"io"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/readiness"
@@ -123,15 +122,4 @@ func (s server) tidy(err error) error {
 }
 
 // presentable makes one short line of what somebody else wrote.
-func presentable(text string) string {
-	clean := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, text)
-	if runes := []rune(clean); len(runes) > longestTold {
-		clean = string(runes[:longestTold]) + "..."
-	}
-	return clean
-}
+func presentable(text string) string { return probes.Presentable(text, longestTold) }

@@ -152,23 +152,23 @@ func checkSentinels(views []view, asked int) readiness.Check {
 	answered := fmt.Sprintf("%d of %d Sentinels answer", len(views), asked)
 	for _, v := range views {
 		if v.primary != newest.primary {
-			return failing(CheckSentinels, fmt.Sprintf("Sentinel %s takes %s for the primary, %s takes %s", newest.sentinel, newest.primary, v.sentinel, v.primary),
+			return probes.Failing(CheckSentinels, fmt.Sprintf("Sentinel %s takes %s for the primary, %s takes %s", newest.sentinel, newest.primary, v.sentinel, v.primary),
 				"see whether a failover is under way; if this stays, the network between the Sentinels is cut")
 		}
 	}
 	switch {
 	case strings.Contains(newest.flags, "down"):
-		return failing(CheckSentinels, fmt.Sprintf("they hold %s to be down (%s)", newest.primary, presentable(newest.flags)),
+		return probes.Failing(CheckSentinels, fmt.Sprintf("they hold %s to be down (%s)", newest.primary, presentable(newest.flags)),
 			"see whether a failover is under way, and the logs of the Sentinels if it does not come")
 	case int64(len(views)) <= voters/2 || int64(len(views)) < newest.quorum:
-		return failing(CheckSentinels, fmt.Sprintf("%s, of %d that watch: too few to vote a failover (quorum %d)", answered, newest.known, newest.quorum),
+		return probes.Failing(CheckSentinels, fmt.Sprintf("%s, of %d that watch: too few to vote a failover (quorum %d)", answered, newest.known, newest.quorum),
 			"start the Sentinels that are down, or mend the network to them")
 	case len(views) < asked:
-		return warning(CheckSentinels, answered+" and agree on "+newest.primary, "start the Sentinels that are down, or mend the network to them")
+		return probes.Warning(CheckSentinels, answered+" and agree on "+newest.primary, "start the Sentinels that are down, or mend the network to them")
 	case newest.known > int64(asked):
-		return warning(CheckSentinels, fmt.Sprintf("%s, and %d watch the primary", answered, newest.known), "name all Sentinels in sentinel.addresses")
+		return probes.Warning(CheckSentinels, fmt.Sprintf("%s, and %d watch the primary", answered, newest.known), "name all Sentinels in sentinel.addresses")
 	case newest.known < int64(asked):
-		return warning(CheckSentinels, fmt.Sprintf("%s, and they know of %d", answered, newest.known), "see whether the Sentinels reach one another")
+		return probes.Warning(CheckSentinels, fmt.Sprintf("%s, and they know of %d", answered, newest.known), "see whether the Sentinels reach one another")
 	}
-	return passing(CheckSentinels, fmt.Sprintf("%s and agree on %s (quorum %d)", answered, newest.primary, newest.quorum))
+	return probes.Passing(CheckSentinels, fmt.Sprintf("%s and agree on %s (quorum %d)", answered, newest.primary, newest.quorum))
 }

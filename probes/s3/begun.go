@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -31,7 +32,7 @@ func (p *Probe) begun(d *dump) begun {
 			wrong = append(wrong, b.check)
 			continue
 		case b.at.After(d.modified.Add(clockSlack)):
-			wrong = append(wrong, failing(CheckBegun, fmt.Sprintf("%s, and it was stored at %s, before that", b.check.Evidence, clockTold(d.modified)),
+			wrong = append(wrong, probes.Failing(CheckBegun, fmt.Sprintf("%s, and it was stored at %s, before that", b.check.Evidence, clockTold(d.modified)),
 				"set timezone to that of the machine that makes the dumps, and see its clock (NTP)"))
 			continue
 		}
@@ -55,7 +56,7 @@ func (p *Probe) begunBefore(d *dump, stored time.Time, wrong []readiness.Check) 
 	if p.config.Takes > 0 {
 		evidence += fmt.Sprintf(", begun up to %s before", readiness.InSeconds(p.config.Takes))
 	}
-	b.check = warning(CheckBegun, evidence,
+	b.check = probes.Warning(CheckBegun, evidence,
 		"use a format that tells (pg_dump -Fc), or store the begin of the dump as metadata and name it in metadata_key; until then say in takes how long a dump takes at most")
 	if len(wrong) > 0 {
 		b.check = readiness.Check{Name: CheckBegun, Status: wrong[0].Status, Evidence: wrong[0].Evidence + "; so " + evidence, Remedy: wrong[0].Remedy}
@@ -71,16 +72,16 @@ func (p *Probe) begunByArchive(d *dump) (begun, bool) {
 	}
 	at, err := d.finding.Begun.In(p.layout.zone)
 	if err != nil {
-		return begun{check: failing(CheckBegun, err.Error(), "set timezone to that of the machine that makes the dumps")}, false
+		return begun{check: probes.Failing(CheckBegun, err.Error(), "set timezone to that of the machine that makes the dumps")}, false
 	}
 	b := begun{at: at, basis: readiness.BasisArchive}
 	evidence := "the archive says that it was begun at " + clockTold(at)
 	if d.finding.Begun.Local() && p.config.Timezone == "" {
-		b.check = warning(CheckBegun, evidence+", if the clock of the machine that made it shows UTC",
+		b.check = probes.Warning(CheckBegun, evidence+", if the clock of the machine that made it shows UTC",
 			"the archive tells local time and not the zone: set timezone to that of the machine that makes the dumps, to UTC if so")
 		return b, true
 	}
-	b.check = passing(CheckBegun, evidence)
+	b.check = probes.Passing(CheckBegun, evidence)
 	return b, true
 }
 
@@ -90,13 +91,13 @@ func (p *Probe) begunByMetadata(d *dump) (begun, bool) {
 	}
 	text, there := valueOf(d.state.metadata, p.config.MetadataKey)
 	if !there {
-		return begun{check: warning(CheckBegun, "its metadata has no "+p.config.MetadataKey, "store it with the dump: --metadata "+p.config.MetadataKey+"=<begin of the dump as RFC 3339>")}, false
+		return begun{check: probes.Warning(CheckBegun, "its metadata has no "+p.config.MetadataKey, "store it with the dump: --metadata "+p.config.MetadataKey+"=<begin of the dump as RFC 3339>")}, false
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return begun{check: warning(CheckBegun, fmt.Sprintf("its metadata %s is %.40q, which is no time", p.config.MetadataKey, text), "write it as RFC 3339: 2026-11-24T02:00:00Z")}, false
+		return begun{check: probes.Warning(CheckBegun, fmt.Sprintf("its metadata %s is %.40q, which is no time", p.config.MetadataKey, text), "write it as RFC 3339: 2026-11-24T02:00:00Z")}, false
 	}
-	return begun{at: at, basis: readiness.BasisMetadata, check: passing(CheckBegun, "its metadata says that it was begun at "+clockTold(at))}, true
+	return begun{at: at, basis: readiness.BasisMetadata, check: probes.Passing(CheckBegun, "its metadata says that it was begun at "+clockTold(at))}, true
 }
 
 func (p *Probe) begunByName(d *dump) (begun, bool) {
@@ -106,10 +107,10 @@ func (p *Probe) begunByName(d *dump) (begun, bool) {
 	b := begun{at: d.named, basis: readiness.BasisName}
 	evidence := "its key says that it was begun at " + clockTold(d.named) + ", or later"
 	if p.config.Timezone == "" && !p.layout.has("unix") {
-		b.check = warning(CheckBegun, evidence+", if the clock of the machine that made it shows UTC", "set timezone to that of the machine that makes the dumps, to UTC if so")
+		b.check = probes.Warning(CheckBegun, evidence+", if the clock of the machine that made it shows UTC", "set timezone to that of the machine that makes the dumps, to UTC if so")
 		return b, true
 	}
-	b.check = passing(CheckBegun, evidence)
+	b.check = probes.Passing(CheckBegun, evidence)
 	return b, true
 }
 
@@ -122,7 +123,7 @@ func (p *Probe) plausible(d *dump, b begun) readiness.Check {
 	took := d.modified.Sub(b.at)
 	if b.basis != readiness.BasisName && took > longest+clockSlack {
 		remedy := "if dumps take that long, say so in takes; else set timezone to that of the machine that makes the dumps, and see its clock (NTP)"
-		return failing(CheckBegun, fmt.Sprintf("%s, and it was stored %s after that", b.check.Evidence, readiness.InSeconds(took)), remedy)
+		return probes.Failing(CheckBegun, fmt.Sprintf("%s, and it was stored %s after that", b.check.Evidence, readiness.InSeconds(took)), remedy)
 	}
 	return b.check
 }

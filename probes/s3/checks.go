@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/s3/archive"
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -40,7 +41,7 @@ func (v verdict) checks() []readiness.Check {
 
 // noDump answers what is asked of a dump where there is none.
 func (v verdict) noDump(name string) readiness.Check {
-	return unknown(name, "there is no complete dump to look at", "see the check "+CheckDump)
+	return probes.Unknown(name, "there is no complete dump to look at", "see the check "+CheckDump)
 }
 
 func (v verdict) checkBegun() readiness.Check {
@@ -56,30 +57,30 @@ func (v verdict) checkDump() readiness.Check {
 	const remedy = "see the log of what makes the dumps, and make one now: until then only older data can be brought back"
 	switch {
 	case v.gone != nil:
-		return failing(CheckDump, fmt.Sprintf("there is no bucket %s in %s: nothing is left to restore from", v.config.Bucket, v.bucket.where()),
+		return probes.Failing(CheckDump, fmt.Sprintf("there is no bucket %s in %s: nothing is left to restore from", v.config.Bucket, v.bucket.where()),
 			"correct the name in the file; if the bucket was deleted, restore it from where it was replicated to, and see who deleted it (CloudTrail, DeleteBucket)")
 	case v.listed == 0:
-		return failing(CheckDump, "there is no object in "+where, "see whether dumps are still made, and whether prefix and pattern are those of their keys")
+		return probes.Failing(CheckDump, "there is no object in "+where, "see whether dumps are still made, and whether prefix and pattern are those of their keys")
 	case v.complete == nil && v.more:
-		return unknown(CheckDump, fmt.Sprintf("the newest %d objects are no complete dumps (%s: %s); older ones are looked at next", len(v.rejected), v.rejected[0].key, v.rejected[0].why), remedy)
+		return probes.Unknown(CheckDump, fmt.Sprintf("the newest %d objects are no complete dumps (%s: %s); older ones are looked at next", len(v.rejected), v.rejected[0].key, v.rejected[0].why), remedy)
 	case v.complete == nil && len(v.rejected) == 0:
-		return unknown(CheckDump, "the objects vanished while they were looked at", "they are looked at again soon")
+		return probes.Unknown(CheckDump, "the objects vanished while they were looked at", "they are looked at again soon")
 	case v.complete == nil:
-		return failing(CheckDump, fmt.Sprintf("none of %d objects is a complete dump; %s: %s", v.listed, v.rejected[0].key, v.rejected[0].why), remedy)
+		return probes.Failing(CheckDump, fmt.Sprintf("none of %d objects is a complete dump; %s: %s", v.listed, v.rejected[0].key, v.rejected[0].why), remedy)
 	case len(v.rejected) > 0:
-		return failing(CheckDump, fmt.Sprintf("%s: %s%s; the newest complete one is %s", v.rejected[0].key, v.rejected[0].why, v.others(), v.complete.key), remedy)
+		return probes.Failing(CheckDump, fmt.Sprintf("%s: %s%s; the newest complete one is %s", v.rejected[0].key, v.rejected[0].why, v.others(), v.complete.key), remedy)
 	case v.complete.closed != "":
-		return unknown(CheckDump, fmt.Sprintf("%s cannot be looked into: %s", v.complete.key, v.complete.closed), "see the check "+CheckEncryption+"; an archived dump also takes hours to come back")
+		return probes.Unknown(CheckDump, fmt.Sprintf("%s cannot be looked into: %s", v.complete.key, v.complete.closed), "see the check "+CheckEncryption+"; an archived dump also takes hours to come back")
 	}
 	f := v.complete.finding
 	told := fmt.Sprintf("%s, %s, %s", v.complete.key, bytesTold(v.complete.size), f.Detail)
 	if v.config.Format != formatAny && f.Complete == archive.Untold {
-		return warning(CheckDump, told+"; "+f.Why, "use a format whose end can be seen (pg_dump -Fc, uncompressed by others), and restore one in a drill: until then only its size tells whether it is all there")
+		return probes.Warning(CheckDump, told+"; "+f.Why, "use a format whose end can be seen (pg_dump -Fc, uncompressed by others), and restore one in a drill: until then only its size tells whether it is all there")
 	}
 	if f.Why != "" {
 		told += ": " + f.Why
 	}
-	return passing(CheckDump, told)
+	return probes.Passing(CheckDump, told)
 }
 
 func (v verdict) place() string {
@@ -104,11 +105,11 @@ func (v verdict) checkSchedule() readiness.Check {
 	const remedy = "see whether dumps are still made: the schedule, and the log of what makes them"
 	switch allowed := every + every/4 + v.config.Takes; {
 	case age > allowed+every:
-		return failing(CheckSchedule, evidence+": more than one is missing", remedy)
+		return probes.Failing(CheckSchedule, evidence+": more than one is missing", remedy)
 	case age > allowed:
-		return warning(CheckSchedule, evidence, remedy)
+		return probes.Warning(CheckSchedule, evidence, remedy)
 	default:
-		return passing(CheckSchedule, evidence)
+		return probes.Passing(CheckSchedule, evidence)
 	}
 }
 
@@ -117,14 +118,14 @@ func (v verdict) checkSize() readiness.Check {
 	case v.complete == nil:
 		return v.noDump(CheckSize)
 	case v.compared == 0:
-		return warning(CheckSize, fmt.Sprintf("%s has %s, and there is none before it to compare with", v.complete.key, bytesTold(v.complete.size)), "nothing, if it is the first")
+		return probes.Warning(CheckSize, fmt.Sprintf("%s has %s, and there is none before it to compare with", v.complete.key, bytesTold(v.complete.size)), "nothing, if it is the first")
 	}
 	ratio := float64(v.complete.size) / float64(v.usual)
 	evidence := fmt.Sprintf("%s has %s, %.0f %% of the usual %s (the median of %d before it)", v.complete.key, bytesTold(v.complete.size), 100*ratio, bytesTold(v.usual), v.compared)
 	if ratio < v.config.AtLeast {
-		return failing(CheckSize, evidence, "see whether something was left out of the dump, or lost from the database before it")
+		return probes.Failing(CheckSize, evidence, "see whether something was left out of the dump, or lost from the database before it")
 	}
-	return passing(CheckSize, evidence)
+	return probes.Passing(CheckSize, evidence)
 }
 
 // checkUploads tells of uploads that were begun and never ended: a dump that
@@ -140,7 +141,7 @@ func (v verdict) checkUploads() readiness.Check {
 		}
 	}
 	if len(hanging) == 0 {
-		return passing(CheckUploads, fmt.Sprintf("no upload is under way for longer than %s", readiness.InSeconds(v.config.UploadFor)))
+		return probes.Passing(CheckUploads, fmt.Sprintf("no upload is under way for longer than %s", readiness.InSeconds(v.config.UploadFor)))
 	}
 	slices.SortFunc(hanging, func(a, b types.MultipartUpload) int { return aws.ToTime(b.Initiated).Compare(aws.ToTime(a.Initiated)) })
 	newest := hanging[0]
@@ -150,9 +151,9 @@ func (v verdict) checkUploads() readiness.Check {
 		evidence += fmt.Sprintf(", and so have %d more", n)
 	}
 	if v.complete == nil || aws.ToTime(newest.Initiated).After(v.complete.modified) {
-		return failing(CheckUploads, evidence+"; no dump was stored since", remedy)
+		return probes.Failing(CheckUploads, evidence+"; no dump was stored since", remedy)
 	}
-	return warning(CheckUploads, evidence, remedy)
+	return probes.Warning(CheckUploads, evidence, remedy)
 }
 
 func (v verdict) checkEncryption() readiness.Check {
@@ -162,14 +163,14 @@ func (v verdict) checkEncryption() readiness.Check {
 	s := v.complete.state
 	switch {
 	case s.keyTrouble != "":
-		return failing(CheckEncryption, fmt.Sprintf("the key of %s (%s) cannot be used: %s", v.complete.key, orUntold(s.key), s.keyTrouble),
+		return probes.Failing(CheckEncryption, fmt.Sprintf("the key of %s (%s) cannot be used: %s", v.complete.key, orUntold(s.key), s.keyTrouble),
 			"see the key: whether it is enabled, and whether its policy and ours allow kms:Decrypt; whoever restores the dump needs that too")
 	case s.encryption == "":
-		return warning(CheckEncryption, v.complete.key+" is not encrypted by S3", "copy it over itself: S3 encrypts all that is stored since January 2023")
+		return probes.Warning(CheckEncryption, v.complete.key+" is not encrypted by S3", "copy it over itself: S3 encrypts all that is stored since January 2023")
 	case s.key != "":
-		return passing(CheckEncryption, fmt.Sprintf("%s with the key %s, which can be used", s.encryption, s.key))
+		return probes.Passing(CheckEncryption, fmt.Sprintf("%s with the key %s, which can be used", s.encryption, s.key))
 	default:
-		return passing(CheckEncryption, fmt.Sprintf("%s, with the key of S3", s.encryption))
+		return probes.Passing(CheckEncryption, fmt.Sprintf("%s, with the key of S3", s.encryption))
 	}
 }
 
@@ -186,11 +187,11 @@ func (v verdict) checkVersioning() readiness.Check {
 	case err != nil:
 		return untold(CheckVersioning, err)
 	case v.facts.versioning.value == types.BucketVersioningStatusEnabled:
-		return passing(CheckVersioning, "versioning of the bucket is enabled")
+		return probes.Passing(CheckVersioning, "versioning of the bucket is enabled")
 	case v.facts.versioning.value == "":
-		return warning(CheckVersioning, "versioning of the bucket was never enabled", remedy)
+		return probes.Warning(CheckVersioning, "versioning of the bucket was never enabled", remedy)
 	default:
-		return warning(CheckVersioning, "versioning of the bucket is "+strings.ToLower(string(v.facts.versioning.value)), remedy)
+		return probes.Warning(CheckVersioning, "versioning of the bucket is "+strings.ToLower(string(v.facts.versioning.value)), remedy)
 	}
 }
 
@@ -209,17 +210,17 @@ func (v verdict) checkImmutable() readiness.Check {
 	enough := v.bucket.session.Ours(s.until).After(v.now) && !s.until.Before(needed.Add(-clockSlack))
 	switch {
 	case enough && s.lock == types.ObjectLockModeCompliance:
-		return passing(CheckImmutable, fmt.Sprintf("%s is locked until %s in compliance mode", v.complete.key, clockTold(s.until)))
+		return probes.Passing(CheckImmutable, fmt.Sprintf("%s is locked until %s in compliance mode", v.complete.key, clockTold(s.until)))
 	case s.hold:
-		return failing(CheckImmutable, v.complete.key+" is under a legal hold, which whoever has s3:PutObjectLegalHold can lift", remedy)
+		return probes.Failing(CheckImmutable, v.complete.key+" is under a legal hold, which whoever has s3:PutObjectLegalHold can lift", remedy)
 	case s.lockErr != nil:
 		return untold(CheckImmutable, s.lockErr)
 	case s.lock == "":
-		return failing(CheckImmutable, fmt.Sprintf("the file says that it is immutable, and %s is not locked%s", v.complete.key, v.bucketLock()), remedy)
+		return probes.Failing(CheckImmutable, fmt.Sprintf("the file says that it is immutable, and %s is not locked%s", v.complete.key, v.bucketLock()), remedy)
 	case !enough:
-		return failing(CheckImmutable, fmt.Sprintf("%s is locked until %s, and must be until %s", v.complete.key, clockTold(s.until), clockTold(needed)), remedy)
+		return probes.Failing(CheckImmutable, fmt.Sprintf("%s is locked until %s, and must be until %s", v.complete.key, clockTold(s.until), clockTold(needed)), remedy)
 	}
-	return failing(CheckImmutable, fmt.Sprintf("%s is locked until %s in %s mode, which whoever has s3:BypassGovernanceRetention can lift", v.complete.key, clockTold(s.until), strings.ToLower(string(s.lock))), remedy)
+	return probes.Failing(CheckImmutable, fmt.Sprintf("%s is locked until %s in %s mode, which whoever has s3:BypassGovernanceRetention can lift", v.complete.key, clockTold(s.until), strings.ToLower(string(s.lock))), remedy)
 }
 
 // bucketLock says for people what the bucket does about locks.
@@ -247,19 +248,19 @@ func (v verdict) checkReplication() readiness.Check {
 	status := v.complete.state.replication
 	switch {
 	case status == types.ReplicationStatusFailed:
-		return failing(CheckReplication, "the replication of "+v.complete.key+" has failed", remedy)
+		return probes.Failing(CheckReplication, "the replication of "+v.complete.key+" has failed", remedy)
 	case status == types.ReplicationStatusReplica:
-		return passing(CheckReplication, v.complete.key+" is itself the replica of one elsewhere")
+		return probes.Passing(CheckReplication, v.complete.key+" is itself the replica of one elsewhere")
 	case len(v.pending) > 0:
 		return v.lateReplication(remedy)
 	case status == types.ReplicationStatusCompleted || status == types.ReplicationStatusComplete:
-		return passing(CheckReplication, v.complete.key+" is replicated"+v.replicatedTo())
+		return probes.Passing(CheckReplication, v.complete.key+" is replicated"+v.replicatedTo())
 	case v.missing(v.facts.replication.err) != nil:
 		return untold(CheckReplication, v.missing(v.facts.replication.err))
 	case !v.isReplicated():
-		return failing(CheckReplication, fmt.Sprintf("no enabled replication rule of %s covers %s", v.config.Bucket, v.complete.key), remedy)
+		return probes.Failing(CheckReplication, fmt.Sprintf("no enabled replication rule of %s covers %s", v.config.Bucket, v.complete.key), remedy)
 	default:
-		return failing(CheckReplication, v.complete.key+" was stored before there was a rule that covers it, and is not replicated", remedy)
+		return probes.Failing(CheckReplication, v.complete.key+" was stored before there was a rule that covers it, and is not replicated", remedy)
 	}
 }
 
@@ -278,9 +279,9 @@ func (v verdict) lateReplication(remedy string) readiness.Check {
 		evidence = fmt.Sprintf("%s waits for replication since %s", oldest.key, readiness.InSeconds(late))
 	}
 	if late > replicationTime {
-		return failing(CheckReplication, evidence, remedy)
+		return probes.Failing(CheckReplication, evidence, remedy)
 	}
-	return passing(CheckReplication, evidence)
+	return probes.Passing(CheckReplication, evidence)
 }
 
 func (v verdict) rules() (covering []types.ReplicationRule) {
@@ -319,24 +320,8 @@ func (v verdict) missing(err error) error {
 	return err
 }
 
-func passing(name, evidence string) readiness.Check {
-	return readiness.Check{Name: name, Status: readiness.Pass, Evidence: evidence}
-}
-
-func warning(name, evidence, remedy string) readiness.Check {
-	return readiness.Check{Name: name, Status: readiness.Warn, Evidence: evidence, Remedy: remedy}
-}
-
-func failing(name, evidence, remedy string) readiness.Check {
-	return readiness.Check{Name: name, Status: readiness.Fail, Evidence: evidence, Remedy: remedy}
-}
-
-func unknown(name, evidence, remedy string) readiness.Check {
-	return readiness.Check{Name: name, Evidence: evidence, Remedy: remedy}
-}
-
 func untold(name string, err error) readiness.Check {
-	return unknown(name, err.Error(), "see what the answer says; docs/iam-policy.json has all that drwatch needs")
+	return probes.Unknown(name, err.Error(), "see what the answer says; docs/iam-policy.json has all that drwatch needs")
 }
 
 // bytesTold is a size for people.

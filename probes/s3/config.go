@@ -2,7 +2,6 @@ package s3
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -64,60 +63,53 @@ func (c Config) withDefaults() Config {
 
 // Validate finds the mistakes in the configuration. It asks nothing.
 func (c Config) Validate(target readiness.Copy) []probes.Problem {
-	p := problems{}
+	p := probes.Problems{}
 	if target.Kind != readiness.Backup {
-		p.add("", "an s3 probe looks at dumps: the kind of this copy must be %s, and is %s", readiness.Backup, target.Kind)
+		p.Add("", "an s3 probe looks at dumps: the kind of this copy must be %s, and is %s", readiness.Backup, target.Kind)
 	}
 	switch {
 	case c.Bucket == "":
-		p.add("bucket", "missing: the name of the bucket that holds the dumps")
+		p.Add("bucket", "missing: the name of the bucket that holds the dumps")
 	case !bucketPattern.MatchString(c.Bucket):
-		p.add("bucket", "%q is no name of a bucket: write the name alone, without s3:// and without a key", c.Bucket)
+		p.Add("bucket", "%q is no name of a bucket: write the name alone, without s3:// and without a key", c.Bucket)
 	}
 	if strings.HasPrefix(c.Prefix, "/") {
-		p.add("prefix", "keys do not begin with a slash: write %s", strings.TrimLeft(c.Prefix, "/"))
+		p.Add("prefix", "keys do not begin with a slash: write %s", strings.TrimLeft(c.Prefix, "/"))
 	}
 	zone, err := time.LoadLocation(cmp.Or(c.Timezone, "UTC"))
 	if err != nil || c.Timezone == "Local" {
-		p.add("timezone", "%q is no time zone: write one such as UTC or Europe/Berlin", c.Timezone)
+		p.Add("timezone", "%q is no time zone: write one such as UTC or Europe/Berlin", c.Timezone)
 		zone = time.UTC
 	}
 	if _, err := newLayout(c.Prefix, c.withDefaults().Pattern, zone); err != nil {
 		path, message, _ := strings.Cut(err.Error(), ": ")
-		p.add(path, "%s", message)
+		p.Add(path, "%s", message)
 	}
 	c.validateRest(&p, target)
 	return append(p, c.AWS.In(target.Region).Validate()...)
 }
 
-func (c Config) validateRest(p *problems, target readiness.Copy) {
+func (c Config) validateRest(p *probes.Problems, target readiness.Copy) {
 	if !slices.Contains([]string{"", formatAuto, formatPgDump, formatRDB, formatAny}, c.Format) {
-		p.add("format", "%q is none: there are auto, pg_dump, rdb and any", c.Format)
+		p.Add("format", "%q is none: there are auto, pg_dump, rdb and any", c.Format)
 	}
 	if c.AtLeast < 0 || c.AtLeast > 1 {
-		p.add("at_least", "a part of the usual size is between 0 and 1, such as 0.5")
+		p.Add("at_least", "a part of the usual size is between 0 and 1, such as 0.5")
 	}
 	for _, d := range []struct {
 		path  string
 		value time.Duration
 	}{{"every", c.Every}, {"takes", c.Takes}, {"upload_for", c.UploadFor}, {"immutable_for", c.ImmutableFor}} {
 		if d.value < 0 {
-			p.add(d.path, "a time cannot be negative")
+			p.Add(d.path, "a time cannot be negative")
 		}
 	}
 	if c.ImmutableFor > 0 && !target.Immutable {
-		p.add("immutable_for", "goes with immutable: true of the copy, which is missing")
+		p.Add("immutable_for", "goes with immutable: true of the copy, which is missing")
 	}
 	if strings.HasPrefix(strings.ToLower(c.MetadataKey), "x-amz-meta-") {
-		p.add("metadata_key", "write it without x-amz-meta-")
+		p.Add("metadata_key", "write it without x-amz-meta-")
 	}
-}
-
-// problems are the mistakes found so far.
-type problems []probes.Problem
-
-func (p *problems) add(path, format string, args ...any) {
-	*p = append(*p, probes.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
 // The checks of this probe.

@@ -136,9 +136,7 @@ func (v verdict) reading(asked time.Time) readiness.Reading {
 	if v.config.Every > 0 {
 		r.Measures[readiness.BackupIntervalSeconds] = v.config.Every.Seconds()
 	}
-	if offset, wrong, err := v.bucket.session.Clock(); err == nil {
-		r.ClockOffset, r.ClockError = readiness.Known(offset), wrong
-	}
+	v.bucket.session.ReadClock(&r)
 	if v.complete == nil {
 		return r
 	}
