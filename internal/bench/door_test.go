@@ -59,6 +59,17 @@ func (d *doors) leave() {
 // shut when the benchmark ends.
 func (d *doors) lead(b *testing.B, to string) (address string) {
 	b.Helper()
+	return accept(b, func(ctx context.Context, client net.Conn) {
+		d.enter()
+		defer d.leave()
+		d.pass(ctx, client, to)
+	})
+}
+
+// accept serves each connection to an address of its own, and gives that. ctx
+// ends, and everything is waited for, when the benchmark ends.
+func accept(b *testing.B, serve func(ctx context.Context, client net.Conn)) (address string) {
+	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	var wg sync.WaitGroup
@@ -70,8 +81,7 @@ func (d *doors) lead(b *testing.B, to string) (address string) {
 			if err != nil {
 				return
 			}
-			d.enter()
-			wg.Go(func() { defer d.leave(); d.pass(ctx, client, to) })
+			wg.Go(func() { serve(ctx, client) })
 		}
 	})
 	return listener.Addr().String()
@@ -105,24 +115,10 @@ func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return l
 // benchmark ends.
 func hang(b *testing.B) (address string) {
 	b.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(b, err)
-	var wg sync.WaitGroup
-	ctx, cancel := context.WithCancel(context.Background())
-	b.Cleanup(func() { cancel(); _ = listener.Close(); wg.Wait() })
-	wg.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer func() { _ = conn.Close() }()
-				stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-				defer stop()
-				_, _ = io.Copy(io.Discard, conn) // until the client gives up
-			})
-		}
+	return accept(b, func(ctx context.Context, client net.Conn) {
+		defer func() { _ = client.Close() }()
+		stop := context.AfterFunc(ctx, func() { _ = client.Close() })
+		defer stop()
+		_, _ = io.Copy(io.Discard, client) // until it gives up
 	})
-	return listener.Addr().String()
 }

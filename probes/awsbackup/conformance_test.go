@@ -1,7 +1,6 @@
 package awsbackup_test
 
 import (
-	"context"
 	"io"
 	"log" //nolint:depguard // net/http writes to it, see below
 	"os"
@@ -15,19 +14,7 @@ import (
 	"github.com/drwatch/drwatch/probes/awsapi"
 	"github.com/drwatch/drwatch/probes/awsbackup"
 	"github.com/drwatch/drwatch/probes/probetest"
-	"github.com/drwatch/drwatch/readiness"
 )
-
-// closing lets go of the connections after each look, which are kept otherwise.
-type closing struct {
-	probe *awsbackup.Probe
-	pool  *awsapi.Pool
-}
-
-func (c closing) Look(ctx context.Context) (readiness.Reading, error) {
-	defer c.pool.Close()
-	return c.probe.Look(ctx)
-}
 
 func TestConformance(t *testing.T) {
 	log.SetOutput(io.Discard) // net/http repeats there what a mad server sends unasked
@@ -43,7 +30,7 @@ func TestConformance(t *testing.T) {
 			cfg.AWS.Endpoint = "http://" + addr
 			probe, err := awsbackup.New(cfg, probes.Target{Copy: standby()}, awsbackup.NewFleet(pool))
 			require.NoError(t, err)
-			return closing{probe, pool}
+			return probetest.Then(probe, pool.Close)
 		},
 		Opening: []byte(ok + "Content-Length: 5000\r\n\r\n{\"RecoveryPoints\":["),
 		Garbage: map[string][]byte{

@@ -1,19 +1,16 @@
 package awsbackup_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 
 	labaws "github.com/drwatch/drwatch/lab/aws"
 	"github.com/drwatch/drwatch/probes/awsbackup"
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -26,21 +23,17 @@ func read(t *testing.T, path string) []byte {
 
 // Who copies from the page gets what is accepted.
 func TestDocs_ExamplesAreValid(t *testing.T) {
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(read(t, "../../docs/probes/awsbackup.md"), -1)
-	require.Len(t, blocks, 1)
-	var file struct {
+	examples := probetest.Examples[struct {
 		Copies []struct {
 			Name, Region, Account string
 			Kind                  readiness.CopyKind
 			Immutable             bool
 			AWSBackup             awsbackup.Config
 		}
-	}
-	decoder := yaml.NewDecoder(bytes.NewReader(blocks[0][1]))
-	decoder.KnownFields(true)
-	require.NoError(t, decoder.Decode(&file))
-	require.Len(t, file.Copies, 2)
-	for _, c := range file.Copies {
+	}](t, read(t, "../../docs/probes/awsbackup.md"))
+	require.Len(t, examples, 1)
+	require.Len(t, examples[0].Copies, 2)
+	for _, c := range examples[0].Copies {
 		require.Empty(t, c.AWSBackup.Validate(readiness.Copy{Name: c.Name, Kind: c.Kind, Region: c.Region}))
 	}
 }
@@ -123,15 +116,7 @@ func TestConfig_Mistakes(t *testing.T) {
 // Were it to fail, the file and its schema would call keys by different names, or
 // write zeros for what was left out.
 func TestConfig_KeysAgree(t *testing.T) {
-	cfg := awsbackup.Config{Vault: "festivals", Resource: database}
-	asYAML, err := yaml.Marshal(cfg)
-	require.NoError(t, err)
-	asJSON, err := json.Marshal(cfg)
-	require.NoError(t, err)
-	var a, b map[string]any
-	require.NoError(t, yaml.Unmarshal(asYAML, &a))
-	require.NoError(t, json.Unmarshal(asJSON, &b))
-	delete(b, "aws") // encoding/json writes a structure even when it is empty
+	a, b := probetest.Encoded(t, awsbackup.Config{Vault: "festivals", Resource: database})
 	require.Equal(t, b, a)
 	require.Len(t, a, 2)
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -21,9 +21,7 @@ func page(t *testing.T) string {
 
 // A user who copies the example would have a file that is refused.
 func TestDocs_ExampleIsValid(t *testing.T) {
-	block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(page(t))
-	require.NotNil(t, block)
-	var file struct {
+	examples := probetest.Examples[struct {
 		Copies []struct {
 			Name, Region string
 			Kind         readiness.CopyKind
@@ -31,12 +29,10 @@ func TestDocs_ExampleIsValid(t *testing.T) {
 			Delay        string
 			Postgres     Config
 		}
-	}
-	decoder := yaml.NewDecoder(strings.NewReader(block[1]))
-	decoder.KnownFields(true)
-	require.NoError(t, decoder.Decode(&file))
-	require.Len(t, file.Copies, 4)
-	for _, c := range file.Copies {
+	}](t, []byte(page(t)))
+	require.NotEmpty(t, examples)
+	require.Len(t, examples[0].Copies, 4)
+	for _, c := range examples[0].Copies {
 		require.Empty(t, c.Postgres.Validate(readiness.Copy{Kind: c.Kind, Logical: c.Logical}), c.Name)
 	}
 }

@@ -4,28 +4,20 @@ package postgres
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/drwatch/drwatch/probes"
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/readiness"
 )
 
 // Files on a mount that is dead hang, as a pipe does into which nobody writes: a
 // user would look for the fault on the server.
 func TestLook_FileHangs(t *testing.T) {
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
-	t.Cleanup(func() { // lets the read end
-		w, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
-		require.NoError(t, err)
-		require.NoError(t, w.Close())
-	})
+	pipe := probetest.DeadFile(t)
 	const dsn = "postgres://drwatch@127.0.0.1:1/festivals"
 	for name, config := range map[string]Config{
 		"password": {DSN: dsn, PasswordFile: pipe},

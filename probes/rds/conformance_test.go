@@ -1,7 +1,6 @@
 package rds_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -36,22 +35,10 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// prober lets go of the connections after each look, which otherwise the session
-// keeps for the next one.
-type prober struct {
-	probe *rds.Probe
-	pool  *awsapi.Pool
-}
-
-func (p prober) Look(ctx context.Context) (readiness.Reading, error) {
-	defer p.pool.Close()
-	return p.probe.Look(ctx)
-}
-
 func newProber(t testing.TB, addr string) probetest.Prober {
 	pool := awsapi.NewPool(awsapi.Options{Attempts: 1})
 	c := rds.Config{Instance: "festivals-production", AWS: awsapi.Access{Endpoint: "http://" + addr}}
 	probe, err := rds.New(c, probes.Target{Copy: readiness.Copy{Name: "primary", Kind: readiness.Primary, Region: west}}, rds.NewFleet(pool))
 	require.NoError(t, err)
-	return prober{probe, pool}
+	return probetest.Then(probe, pool.Close)
 }

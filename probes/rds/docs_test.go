@@ -1,7 +1,6 @@
 package rds_test
 
 import (
-	"bytes"
 	"os"
 	"regexp"
 	"strings"
@@ -9,8 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/probes/rds"
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -26,23 +25,19 @@ func page(t *testing.T) string {
 
 // Who copies from the page gets what is accepted.
 func TestDocs_ExamplesAreValid(t *testing.T) {
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(page(t), -1)
-	require.Len(t, blocks, 2)
-	for _, block := range blocks {
-		var file struct {
-			Copies []struct {
-				Name    string
-				Kind    readiness.CopyKind
-				Region  string
-				Account string
-				RDS     rds.Config `yaml:"rds"`
-			}
+	examples := probetest.Examples[struct {
+		Copies []struct {
+			Name    string
+			Kind    readiness.CopyKind
+			Region  string
+			Account string
+			RDS     rds.Config `yaml:"rds"`
 		}
-		decoder := yaml.NewDecoder(bytes.NewReader([]byte(block[1])))
-		decoder.KnownFields(true)
-		require.NoError(t, decoder.Decode(&file))
-		require.NotEmpty(t, file.Copies)
-		for _, c := range file.Copies {
+	}](t, []byte(page(t)))
+	require.Len(t, examples, 2)
+	for _, example := range examples {
+		require.NotEmpty(t, example.Copies)
+		for _, c := range example.Copies {
 			require.Empty(t, c.RDS.Validate(readiness.Copy{Name: c.Name, Kind: c.Kind, Region: c.Region}), c.Name)
 		}
 	}

@@ -1,15 +1,14 @@
 package redis_test
 
 import (
-	"bytes"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/probes/redis"
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -60,22 +59,18 @@ func words(line string) (words []any) {
 
 // Who copies from the page gets what is accepted.
 func TestDocs_ExamplesAreValid(t *testing.T) {
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(mustRead(t, docs), -1)
-	require.Len(t, blocks, 3)
-	for _, block := range blocks {
-		var file struct {
-			Copies []struct {
-				Name   string
-				Kind   readiness.CopyKind
-				Region string
-				Redis  redis.Config
-			}
+	examples := probetest.Examples[struct {
+		Copies []struct {
+			Name   string
+			Kind   readiness.CopyKind
+			Region string
+			Redis  redis.Config
 		}
-		decoder := yaml.NewDecoder(bytes.NewReader(block[1]))
-		decoder.KnownFields(true)
-		require.NoError(t, decoder.Decode(&file))
-		require.Len(t, file.Copies, 2)
-		for _, c := range file.Copies {
+	}](t, mustRead(t, docs))
+	require.Len(t, examples, 3)
+	for _, example := range examples {
+		require.Len(t, example.Copies, 2)
+		for _, c := range example.Copies {
 			require.Empty(t, c.Redis.Validate(readiness.Copy{Name: c.Name, Kind: c.Kind}))
 		}
 	}

@@ -3,13 +3,11 @@
 package redis_test
 
 import (
-	"os"
-	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/probes/redis"
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -17,13 +15,7 @@ import (
 // Files on a mount that is dead hang, as a pipe does into which nobody writes: a
 // user would look for the fault on the server.
 func TestLook_FileHangs(t *testing.T) {
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
-	t.Cleanup(func() { // lets the read end
-		w, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
-		require.NoError(t, err)
-		require.NoError(t, w.Close())
-	})
+	pipe := probetest.DeadFile(t)
 	for name, config := range map[string]redis.Config{
 		"password": {URL: "redis://drwatch@127.0.0.1:1", PasswordFile: pipe},
 		"CA":       {URL: "rediss://127.0.0.1:1", TLS: &redis.TLS{CAFile: pipe}},

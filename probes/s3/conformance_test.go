@@ -1,7 +1,6 @@
 package s3_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -14,18 +13,6 @@ import (
 	"github.com/drwatch/drwatch/probes/s3"
 	"github.com/drwatch/drwatch/readiness"
 )
-
-// shortLived lets go of the connections after each look, which a pool keeps for
-// the next one: the suite counts what is left.
-type shortLived struct {
-	*s3.Probe
-	pool *awsapi.Pool
-}
-
-func (p shortLived) Look(ctx context.Context) (readiness.Reading, error) {
-	defer p.pool.Close()
-	return p.Probe.Look(ctx)
-}
 
 // Were it to fail, what answers in place of S3 could hold up the looking, or be believed.
 func TestConformance(t *testing.T) {
@@ -42,7 +29,7 @@ func TestConformance(t *testing.T) {
 			cfg.AWS.Endpoint = "http://" + addr
 			probe, err := s3.New(cfg, probes.Target{Copy: readiness.Copy{Name: "dumps", Kind: readiness.Backup, Region: region}}, s3.NewFleet(pool))
 			require.NoError(t, err)
-			return shortLived{probe, pool}
+			return probetest.Then(probe, pool.Close)
 		},
 		Opening: []byte("HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n\r\n<?xml version=\"1.0\"?><ListBucketResult><Name>" + name + "</Name>"),
 		Garbage: map[string][]byte{

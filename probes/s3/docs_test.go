@@ -1,17 +1,15 @@
 package s3_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/drwatch/drwatch/lab/aws"
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/probes/s3"
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -20,21 +18,17 @@ const docs = "../../docs/probes/s3.md"
 
 // Who copies from the page gets what is accepted.
 func TestDocs_ExamplesAreValid(t *testing.T) {
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(mustRead(t, docs), -1)
-	require.Len(t, blocks, 1)
-	var file struct {
+	examples := probetest.Examples[struct {
 		Copies []struct {
 			Name, Region string
 			Kind         readiness.CopyKind
 			Immutable    bool
 			S3           s3.Config
 		}
-	}
-	decoder := yaml.NewDecoder(bytes.NewReader(blocks[0][1]))
-	decoder.KnownFields(true)
-	require.NoError(t, decoder.Decode(&file))
-	require.Len(t, file.Copies, 2)
-	for _, c := range file.Copies {
+	}](t, mustRead(t, docs))
+	require.Len(t, examples, 1)
+	require.Len(t, examples[0].Copies, 2)
+	for _, c := range examples[0].Copies {
 		require.Empty(t, c.S3.Validate(readiness.Copy{Name: c.Name, Kind: c.Kind, Region: c.Region, Immutable: c.Immutable}))
 	}
 }
@@ -58,14 +52,7 @@ func keys(t *testing.T) map[string]any {
 		Bucket: name, Prefix: "a/", Pattern: "*", Every: time.Hour, Takes: time.Hour, Format: "any", AtLeast: 0.4, UploadFor: time.Hour,
 		Timezone: "UTC", MetadataKey: "begun", ImmutableFor: time.Hour, Replication: true,
 	}
-	asYAML, err := yaml.Marshal(full)
-	require.NoError(t, err)
-	asJSON, err := json.Marshal(full)
-	require.NoError(t, err)
-	var a, b map[string]any
-	require.NoError(t, yaml.Unmarshal(asYAML, &a))
-	require.NoError(t, json.Unmarshal(asJSON, &b))
-	delete(b, "aws") // encoding/json writes a structure even when it is empty
+	a, b := probetest.Encoded(t, full)
 	require.Len(t, a, len(b), "the file and its schema call keys by the same names")
 	for key := range b {
 		require.Contains(t, a, key)
