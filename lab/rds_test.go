@@ -79,7 +79,11 @@ func TestServeRDS_TellsOfTheRealPair(t *testing.T) {
 	cut := c.instance(lab.StandbyRegion, lab.RDSReplica)
 	require.Equal(t, "error", *cut.StatusInfos[0].Status)
 	require.False(t, *cut.StatusInfos[0].Normal)
+	_, lag = c.lags(time.Now())
+	require.InDelta(t, -1, lag[0], 0, "replication is not active")
 	require.NoError(t, l.Heal(t.Context(), lab.LinkCut))
+	_, lag = c.lags(time.Now())
+	require.GreaterOrEqual(t, lag[0], 0.0, "the sample of a minute that goes on is the newest")
 
 	require.NoError(t, l.Break(t.Context(), lab.PrimaryKilled))
 	died := time.Now()

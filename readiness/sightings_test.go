@@ -312,3 +312,24 @@ func TestSightings_LagToldByThePlatform(t *testing.T) {
 	s = watch(pair(), looked(5, "primary", primaryAt(100)), looked(6, "replica", platform))
 	require.False(t, s.Seen("replica").Received.IsKnown())
 }
+
+// An answer that several looks share speaks for the moment at which it was given:
+// taken for the moment of looking, an old answer would be shown as new.
+func TestSightings_AnOlderAnswerProvesNothingNewer(t *testing.T) {
+	shared := primaryAt(100)
+	shared.AsOf = Known(at(60))
+	s := watch(pair(), looked(100, "primary", shared), looked(101, "replica", replicaAt(100, 100)))
+	for name, want := range map[string]time.Time{"primary": at(60), "replica": at(60)} {
+		point, ok := s.Seen(name).Received.Get()
+		require.True(t, ok, name)
+		require.Equal(t, want, point.At, name)
+	}
+	c := evaluate(s, 101).Datastores[0].Copies[0]
+	require.Equal(t, Known(at(60)), c.AsOf)
+	require.Contains(t, c.Checks[0].Evidence, "with what was so 40.0s before")
+
+	shared.AsOf = Known(at(200)) // nobody can tell of what has not come
+	s = watch(pair(), looked(100, "primary", shared))
+	point, _ := s.Seen("primary").Received.Get()
+	require.Equal(t, at(100), point.At)
+}

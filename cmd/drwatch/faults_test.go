@@ -420,7 +420,7 @@ func TestFaults_ThePageTellsTheTruth(t *testing.T) {
 			more: func(t *testing.T, p page) {
 				require.Equal(t, 1.0, p.value("dr_ready scenario=region-failure"), "the replica is still one to recover from")
 			}},
-		{fault: "partition", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/primary look": "unknown", cache + "/primary look": "unknown", db + "/replica receiver": "fail"}},
+		{fault: "partition", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/primary look": "unknown", cache + "/primary look": "unknown", db + "/pitr look": "unknown", db + "/pitr-standby look": "pass", db + "/replica receiver": "fail"}},
 		{fault: "link-silent", quiet: true, store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/replica look": "pass", db + "/primary look": "pass"},
 			more: func(t *testing.T, _ page) {
 				f.eventually(t, told, "lag shows, although every connection is open", func(p page) error {
@@ -430,7 +430,7 @@ func TestFaults_ThePageTellsTheTruth(t *testing.T) {
 					return nil
 				})
 			}},
-		{fault: "partition-silent", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/primary look": "unknown", cache + "/primary look": "unknown", db + "/replica look": "pass"},
+		{fault: "partition-silent", store: lab.Postgres, datastore: db, loses: true, checks: want{db + "/primary look": "unknown", cache + "/primary look": "unknown", db + "/pitr look": "unknown", db + "/pitr-standby look": "pass", db + "/replica look": "pass"},
 			more: func(t *testing.T, p page) {
 				require.Greater(t, p.value("dr_probe_failures_total class=timeout probe="+db+"/primary"), 0.0)
 			}},
