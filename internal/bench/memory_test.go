@@ -166,7 +166,7 @@ func showFootprints(all []crowd, names []string, measured map[string][]footprint
 
 // BenchmarkHistory tells what is kept of where the primary of one datastore stood,
 // when it was somewhere else at each of many looks. At one look in 15 s it takes
-// two hours until it grows no more, for which the other benchmarks have no time.
+// half an hour until it grows no more, for which the other benchmarks have no time.
 func BenchmarkHistory(b *testing.B) {
 	const looks = 2_000
 	primary := readiness.Copy{Name: "primary", Kind: readiness.Primary}
