@@ -20,7 +20,7 @@ import (
 	"github.com/drwatch/drwatch/readiness"
 )
 
-// Prober looks at one copy.
+// Prober looks at one copy, or at one part of a service.
 type Prober interface {
 	Look(ctx context.Context) (readiness.Reading, error)
 }
@@ -41,9 +41,9 @@ type Recorder interface {
 	LookEnded(kind string, took time.Duration)
 }
 
-// Target is a copy, and how and when to look at it.
+// Target is a copy or a part of a service, and how and when to look at it.
 type Target struct {
-	ID       readiness.CopyID
+	ID       readiness.ID
 	Schedule Schedule
 	// Spec is the schedule as text: a target whose spec changes keeps what was
 	// seen of it, and is looked at anew by the new schedule.
@@ -87,39 +87,44 @@ type Monitor struct {
 
 	mu       sync.Mutex // protects what follows
 	running  bool
-	watchers map[readiness.CopyID]*watcher
+	watchers map[readiness.ID]*watcher
 }
 
 // picture is what there is to watch, and what has been seen of it. It is
 // replaced as a whole by a reload.
 type picture struct {
 	system  readiness.System
-	stores  map[string]*store // by name of the datastore
+	stores  map[string]*store // by name of the datastore or service
 	targets []*target
 }
 
-// store is what was seen of one datastore.
+// store is what was seen of one datastore or service.
 type store struct {
 	mu        sync.Mutex
 	sightings *readiness.Sightings
 }
 
-func (s *store) observe(c readiness.Copy, o readiness.Observation) {
+func (s *store) observe(t *target, o readiness.Observation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sightings.Observe(c, o)
+	if t.part != nil {
+		s.sightings.ObservePart(*t.part, o)
+	} else {
+		s.sightings.Observe(t.copy, o)
+	}
 }
 
-func (s *store) seen(copyName string) *readiness.Seen {
+func (s *store) seen(name string) *readiness.Seen {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sightings.Seen(copyName)
+	return s.sightings.Seen(name)
 }
 
 // target is a Target in the picture.
 type target struct {
 	Target
 	copy  readiness.Copy
+	part  *readiness.Part // in place of the copy
 	store *store
 	// identity is the fingerprint of the target and of the primary against which
 	// it is held: what is proven of a replica is proven of one primary.
@@ -128,8 +133,16 @@ type target struct {
 
 // place is where no two looks are at once, whatever becomes of the schedule.
 type place struct {
-	id          readiness.CopyID
+	id          readiness.ID
 	fingerprint string
+}
+
+// kind is the kind of the probe.
+func (t *target) kind() string {
+	if t.part != nil {
+		return t.part.Probe
+	}
+	return t.copy.Probe
 }
 
 func (t *target) place() place { return place{t.ID, t.Fingerprint} }
@@ -145,7 +158,7 @@ func New(o Options) *Monitor {
 	m := &Monitor{
 		slots:    make(chan struct{}, max(1, orDefault(o.Concurrency, 64))),
 		recorder: o.Recorder, now: o.Now, log: o.Logger,
-		watchers: make(map[readiness.CopyID]*watcher),
+		watchers: make(map[readiness.ID]*watcher),
 	}
 	if m.recorder == nil {
 		m.recorder = nobody{}
@@ -172,31 +185,39 @@ type nobody struct{}
 func (nobody) LookStarted(time.Duration)       {}
 func (nobody) LookEnded(string, time.Duration) {}
 
-// newPicture joins the targets to their copies. What the old picture had seen of
-// a datastore goes on in the new one if every target in it is the same.
+// newPicture joins the targets to their copies and parts. What the old picture had
+// seen of a target goes on in the new one if the target is the same.
 func newPicture(system readiness.System, targets []Target, old *picture) *picture {
-	p := &picture{system: system, stores: make(map[string]*store, len(system.Datastores))}
-	fingerprints := make(map[readiness.CopyID]string, len(targets))
+	p := &picture{system: system, stores: make(map[string]*store, len(system.Datastores)+len(system.Services))}
+	fingerprints := make(map[readiness.ID]string, len(targets))
 	for _, t := range targets {
 		fingerprints[t.ID] = t.Fingerprint
 	}
-	copies := make(map[readiness.CopyID]*target, len(targets))
+	watched := make(map[readiness.ID]*target, len(targets))
 	for _, d := range system.Datastores {
 		s := &store{sightings: readiness.NewSightings(d)}
 		p.stores[d.Name] = s
 		primary := ""
 		for _, c := range d.Copies {
 			if c.Kind == readiness.Primary {
-				primary = fingerprints[readiness.CopyID{Datastore: d.Name, Copy: c.Name}]
+				primary = fingerprints[readiness.ID{Of: d.Name, Name: c.Name}]
 			}
 		}
 		for _, c := range d.Copies {
-			id := readiness.CopyID{Datastore: d.Name, Copy: c.Name}
-			copies[id] = &target{copy: c, store: s, identity: fingerprints[id] + "\x00" + primary}
+			id := readiness.ID{Of: d.Name, Name: c.Name}
+			watched[id] = &target{copy: c, store: s, identity: fingerprints[id] + "\x00" + primary}
+		}
+	}
+	for _, service := range system.Services {
+		s := &store{sightings: readiness.NewSightings(readiness.Datastore{})}
+		p.stores[service.Name] = s
+		for _, part := range service.Parts {
+			id := readiness.ID{Of: service.Name, Name: part.Name}
+			watched[id] = &target{part: &part, store: s, identity: fingerprints[id]}
 		}
 	}
 	for _, t := range targets {
-		if joined := copies[t.ID]; joined != nil {
+		if joined := watched[t.ID]; joined != nil {
 			joined.Target = t
 			p.targets = append(p.targets, joined)
 		}
@@ -209,20 +230,20 @@ func newPicture(system readiness.System, targets []Target, old *picture) *pictur
 
 // inherit carries over what was seen of the targets that are still the same.
 func (p *picture) inherit(old *picture) {
-	was := make(map[readiness.CopyID]*target, len(old.targets))
+	was := make(map[readiness.ID]*target, len(old.targets))
 	for _, t := range old.targets {
 		was[t.ID] = t
 	}
-	kept := make(map[string][]string) // datastore -> copies
+	kept := make(map[string][]string) // datastore or service -> copies or parts
 	for _, t := range p.targets {
 		if before := was[t.ID]; before != nil && before.identity == t.identity {
-			kept[t.ID.Datastore] = append(kept[t.ID.Datastore], t.ID.Copy)
+			kept[t.ID.Of] = append(kept[t.ID.Of], t.ID.Name)
 		}
 	}
-	for datastore, copies := range kept {
-		before, now := old.stores[datastore], p.stores[datastore]
+	for owner, names := range kept {
+		before, now := old.stores[owner], p.stores[owner]
 		before.mu.Lock()
-		now.sightings.Inherit(before.sightings, copies)
+		now.sightings.Inherit(before.sightings, names)
 		before.mu.Unlock()
 	}
 }
@@ -233,12 +254,12 @@ func (m *Monitor) Report() *readiness.Report {
 	return readiness.Evaluate(p.system, p.seen, m.now())
 }
 
-func (p *picture) seen(id readiness.CopyID) *readiness.Seen {
-	s := p.stores[id.Datastore]
+func (p *picture) seen(id readiness.ID) *readiness.Seen {
+	s := p.stores[id.Of]
 	if s == nil {
 		return nil
 	}
-	return s.seen(id.Copy)
+	return s.seen(id.Name)
 }
 
 // Start begins to look.
@@ -276,7 +297,7 @@ func (m *Monitor) Reload(system readiness.System, targets []Target) {
 	m.swapping.Lock()
 	old := m.picture.Load()
 	next := newPicture(system, targets, old)
-	stays := make(map[readiness.CopyID]*target, len(next.targets))
+	stays := make(map[readiness.ID]*target, len(next.targets))
 	for _, t := range next.targets {
 		stays[t.ID] = t
 	}

@@ -61,10 +61,10 @@ func watched(t testing.TB, spec string, probes ...probe) (readiness.System, []Ta
 	for i, p := range probes {
 		name := fmt.Sprintf("store-%d", i)
 		system.Datastores = append(system.Datastores, readiness.Datastore{
-			Name: name, Copies: []readiness.Copy{{Name: "primary", Kind: readiness.Primary, Probe: "test", StaleAfter: time.Minute}},
+			Name: name, Copies: []readiness.Copy{{Name: "primary", Kind: readiness.Primary, Watch: readiness.Watch{Probe: "test", StaleAfter: time.Minute}}},
 		})
 		targets[i] = Target{
-			ID: readiness.CopyID{Datastore: name, Copy: "primary"}, Schedule: schedule, Spec: spec,
+			ID: readiness.ID{Of: name, Name: "primary"}, Schedule: schedule, Spec: spec,
 			Timeout: 5 * time.Second, Prober: p, Fingerprint: name,
 		}
 	}
@@ -321,8 +321,8 @@ func TestMonitor_ReloadWithAnotherPrimary(t *testing.T) {
 			return readiness.Reading{Role: readiness.RoleReplica, System: "7", Received: readiness.Known(readiness.Position(1))}, nil
 		}
 		targets := []Target{
-			{ID: readiness.CopyID{Datastore: "db", Copy: "primary"}, Schedule: every(t, "@every 1h"), Timeout: time.Second, Prober: probe(primary), Fingerprint: "a"},
-			{ID: readiness.CopyID{Datastore: "db", Copy: "replica"}, Schedule: every(t, "@every 1h"), Timeout: time.Second, Prober: probe(replica), Fingerprint: "r"},
+			{ID: readiness.ID{Of: "db", Name: "primary"}, Schedule: every(t, "@every 1h"), Timeout: time.Second, Prober: probe(primary), Fingerprint: "a"},
+			{ID: readiness.ID{Of: "db", Name: "replica"}, Schedule: every(t, "@every 1h"), Timeout: time.Second, Prober: probe(replica), Fingerprint: "r"},
 		}
 		m := New(Options{System: system, Targets: targets})
 		m.Start()
@@ -390,7 +390,7 @@ func TestMonitor_CopiesOfADatastoreAreLookedAtTogether(t *testing.T) {
 				for _, name := range []string{"primary", "replica"} {
 					system.Datastores[0].Copies = append(system.Datastores[0].Copies, readiness.Copy{Name: name})
 					targets = append(targets, Target{
-						ID: readiness.CopyID{Datastore: "db", Copy: name}, Schedule: every(t, spec), Timeout: time.Second,
+						ID: readiness.ID{Of: "db", Name: name}, Schedule: every(t, spec), Timeout: time.Second,
 						Prober: probe(func(context.Context) (readiness.Reading, error) {
 							mu.Lock()
 							defer mu.Unlock()
@@ -466,9 +466,9 @@ func TestMonitor_LookOnce(t *testing.T) {
 		{Name: "replica", Kind: readiness.Replica}, {Name: "primary", Kind: readiness.Primary},
 	}}}}
 	m := New(Options{System: system, Targets: []Target{
-		{ID: readiness.CopyID{Datastore: "db", Copy: "replica"}, Schedule: every(t, "@every 1h"), Timeout: time.Second,
+		{ID: readiness.ID{Of: "db", Name: "replica"}, Schedule: every(t, "@every 1h"), Timeout: time.Second,
 			Prober: note("replica", readiness.Reading{Role: readiness.RoleReplica, System: "7", Received: readiness.Known(readiness.Position(1))})},
-		{ID: readiness.CopyID{Datastore: "db", Copy: "primary"}, Schedule: every(t, "@every 1h"), Timeout: time.Second,
+		{ID: readiness.ID{Of: "db", Name: "primary"}, Schedule: every(t, "@every 1h"), Timeout: time.Second,
 			Prober: note("primary", readiness.Reading{Role: readiness.RolePrimary, System: "7", Written: readiness.Known(readiness.Position(1))})},
 	}})
 	var steps []string

@@ -46,7 +46,7 @@ type watcher struct {
 }
 
 func (m *Monitor) watchLocked(t *target) {
-	share := phase(t.ID.Datastore)
+	share := phase(t.company())
 	start := m.now().Round(0) // the schedule goes by the wall clock: it goes on while a machine is suspended
 	gap := firstGap(t.Schedule, start)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -108,11 +108,18 @@ func (w *watcher) sleep(ctx context.Context, d time.Duration) {
 	w.timer.Reset(d)
 }
 
-// phase gives each datastore its own place between two ticks, the same at every
-// start. The copies of one datastore are looked at together: what a replica
-// holds is held against where its primary stands.
-func phase(datastore string) float64 {
-	sum := sha256.Sum256([]byte(datastore)) // spreads names that differ in one digit, which shorter hashes do not
+// company is what all have in common that are looked at together: the copies of
+// one datastore, since what a replica holds is held against where its primary stands.
+func (t *target) company() string {
+	if t.part != nil {
+		return t.ID.String()
+	}
+	return t.ID.Of
+}
+
+// phase gives each company its own place between two ticks, the same at every start.
+func phase(company string) float64 {
+	sum := sha256.Sum256([]byte(company)) // spreads names that differ in one digit, which shorter hashes do not
 	return float64(binary.BigEndian.Uint32(sum[:])) / (1 << 32)
 }
 
@@ -138,7 +145,7 @@ func (m *Monitor) look(ctx context.Context, current func() *target, due time.Tim
 	}
 	m.recorder.LookStarted(max(0, m.now().Round(0).Sub(due)))
 	o, abandoned := m.ask(ctx, t)
-	m.recorder.LookEnded(t.copy.Probe, o.Took)
+	m.recorder.LookEnded(t.kind(), o.Took)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // we were told to stop: that says nothing about the target
 	}
@@ -155,7 +162,7 @@ func (m *Monitor) observe(current func() *target, o readiness.Observation) {
 	m.swapping.RLock()
 	defer m.swapping.RUnlock()
 	t := current()
-	t.store.observe(t.copy, o)
+	t.store.observe(t, o)
 }
 
 // enter waits for a place among the busy looks. The place is given back by

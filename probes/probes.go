@@ -21,6 +21,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -42,12 +43,28 @@ func (p *Problems) Add(path, format string, args ...any) {
 	*p = append(*p, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// Target is what a probe is told of the copy that it looks at.
+// Target is what a probe is told of the copy, or of the part of a service, that
+// it looks at.
 type Target struct {
 	Copy readiness.Copy
+	// Service and Part are there in place of the copy.
+	Service Service
+	Part    readiness.Part
 	// Instance is the name of this drwatch, under which it writes where it is
 	// allowed to write at all.
 	Instance string
+}
+
+// Service is what is known of a service by all who look at its parts.
+type Service struct {
+	// Host is the name under which clients reach it, without a dot at the end.
+	Host string
+	// Primary and Standby are where the name leads, on either side: names of load
+	// balancers or other hosts, IP addresses, or prefixes of them.
+	Primary, Standby []string
+	// RTO is the shortest time in which the service has to be back, of all scenarios
+	// in which it has to move; zero where nothing is promised.
+	RTO time.Duration
 }
 
 // Fail makes the error of a look that failed for a known reason.

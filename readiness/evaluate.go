@@ -2,11 +2,12 @@ package readiness
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
 // Observations gives what is known of a copy; nil when it was never looked at.
-type Observations func(CopyID) *Seen
+type Observations func(ID) *Seen
 
 // Evaluate judges the system at the moment now. It is a pure function: what it
 // does not find in the observations it does not know.
@@ -23,8 +24,13 @@ func Evaluate(system System, seen Observations, now time.Time) *Report {
 		r.Datastores = append(r.Datastores, report)
 		r.Ready = r.Ready && report.allReady()
 	}
+	for _, s := range system.Services {
+		report := evaluateService(system, s, seen, now)
+		r.Services = append(r.Services, report)
+		r.Ready = r.Ready && report.allReady()
+	}
 	for _, objective := range system.Scenarios {
-		scenario := evaluateScenario(objective, r.Datastores)
+		scenario := evaluateScenario(objective, r.Datastores, r.Services)
 		r.Scenarios = append(r.Scenarios, scenario)
 		r.Ready = r.Ready && (scenario.Status == Pass || !scenario.Judged)
 	}
@@ -45,35 +51,45 @@ func promised(d time.Duration) Maybe[Seconds] {
 	return Known(InSeconds(d))
 }
 
-// evaluateScenario asks every datastore that promises something in the scenario.
-// Where none does nothing is judged, and nothing is in the way.
-func evaluateScenario(objective ScenarioObjective, datastores []DatastoreReport) ScenarioReport {
+// evaluateScenario asks every datastore that promises something in the scenario,
+// and every service that has to move in it. Where there is none nothing is judged,
+// and nothing is in the way.
+func evaluateScenario(objective ScenarioObjective, datastores []DatastoreReport, services []ServiceReport) ScenarioReport {
 	s := ScenarioReport{Scenario: objective.Scenario, RTO: promised(objective.RTO)}
 	for _, d := range datastores {
 		for _, c := range d.Coverage {
-			if c.Scenario != objective.Scenario {
-				continue
+			if c.Scenario == objective.Scenario {
+				s.add(c.Ready, d.Name+": "+c.Because)
 			}
-			if !s.Judged {
-				s.Judged, s.Status = true, Pass
-			}
-			if c.Ready == Pass {
-				continue
-			}
-			if c.Ready.worse(s.Status) {
-				s.Status = c.Ready
-			}
-			s.Because = append(s.Because, d.Name+": "+c.Because)
+		}
+	}
+	for _, service := range services {
+		if slices.Contains(service.Scenarios, s.Scenario) {
+			s.add(service.Status, service.Name+": "+service.Because)
 		}
 	}
 	return s
+}
+
+// add takes in the verdict on one of those that are asked.
+func (s *ScenarioReport) add(verdict Status, because string) {
+	if !s.Judged {
+		s.Judged, s.Status = true, Pass
+	}
+	if verdict == Pass {
+		return
+	}
+	if verdict.worse(s.Status) {
+		s.Status = verdict
+	}
+	s.Because = append(s.Because, because)
 }
 
 func evaluateDatastore(system System, d Datastore, seen Observations, now time.Time) DatastoreReport {
 	r := DatastoreReport{Name: d.Name, Copies: make([]CopyReport, len(d.Copies))}
 	j := judgement{system: system, datastore: d, now: now, seen: make([]*Seen, len(d.Copies))}
 	for i, c := range d.Copies {
-		j.seen[i] = seen(CopyID{Datastore: d.Name, Copy: c.Name})
+		j.seen[i] = seen(ID{Of: d.Name, Name: c.Name})
 		if j.seen[i] == nil {
 			j.seen[i] = &Seen{}
 		}

@@ -20,7 +20,7 @@ func system(d ...Datastore) System {
 }
 
 func evaluate(s *Sightings, second float64) *Report {
-	return Evaluate(system(s.datastore), func(id CopyID) *Seen { return s.Seen(id.Copy) }, at(second))
+	return Evaluate(system(s.datastore), func(id ID) *Seen { return s.Seen(id.Name) }, at(second))
 }
 
 func (r *Report) coverage(t testing.TB, scenario Scenario) Coverage {

@@ -22,9 +22,9 @@ type judgement struct {
 func (j judgement) copyReport(i int) CopyReport {
 	c, seen := j.datastore.Copies[i], j.seen[i]
 	r := CopyReport{
-		ID:   CopyID{Datastore: j.datastore.Name, Copy: c.Name},
+		ID:   ID{Of: j.datastore.Name, Name: c.Name},
 		Name: c.Name, Kind: c.Kind, Region: c.Region,
-		Probe: probeReport(c, seen),
+		Probe: probeReport(c.Watch, seen),
 	}
 	for _, s := range j.system.Scenarios {
 		if j.system.Survives(j.datastore, c, s.Scenario) {
@@ -35,7 +35,7 @@ func (j judgement) copyReport(i int) CopyReport {
 		r.RecoveryPoint, r.Basis = Known(p.At), p.Basis
 	}
 	r.WindowStart = windowStart(c, seen)
-	if j.look(c, seen).Status == Pass {
+	if c.look(seen, j.now).Status == Pass {
 		j.fillReadings(&r, c, seen)
 	}
 	r.Checks = j.copyChecks(i)
@@ -55,8 +55,8 @@ func windowStart(c Copy, seen *Seen) Maybe[time.Time] {
 	return seen.Held.Reading.WindowStart
 }
 
-func probeReport(c Copy, seen *Seen) ProbeReport {
-	p := ProbeReport{Kind: c.Probe, Looks: seen.Looks, Failures: seen.Failures}
+func probeReport(w Watch, seen *Seen) ProbeReport {
+	p := ProbeReport{Kind: w.Probe, Looks: seen.Looks, Failures: seen.Failures}
 	if !seen.Latest.At.IsZero() {
 		p.LastLook = Known(seen.Latest.At)
 		p.LastDuration = Known(InSeconds(seen.Latest.Took))
@@ -150,10 +150,19 @@ const untold = "the look did not tell"
 // which the copy lists them.
 func (j judgement) copyChecks(i int) []Check {
 	c, seen := j.datastore.Copies[i], j.seen[i]
-	subject := CopyID{Datastore: j.datastore.Name, Copy: c.Name}.String()
-	look := j.look(c, seen)
-	checks := make([]Check, 0, len(c.Checks)+1)
-	for _, name := range append([]string{CheckLook}, c.Checks...) {
+	checks := c.checks(ID{Of: j.datastore.Name, Name: c.Name}, c.look(seen, j.now), func(name string) Check { return j.answer(name, c, seen) })
+	for k, check := range checks {
+		checks[k].Upstream = check.Upstream || check.Name == CheckConnected || check.Name == CheckSameSystem && j.neverSaw()
+	}
+	return checks
+}
+
+// checks puts together every check that is made, in the order in which they are
+// listed: look itself, and the answers to the others where it passed.
+func (w Watch) checks(id ID, look Check, answer func(name string) Check) []Check {
+	subject := id.String()
+	checks := make([]Check, 0, len(w.Checks)+1)
+	for _, name := range append([]string{CheckLook}, w.Checks...) {
 		var check Check
 		switch {
 		case name == CheckLook:
@@ -161,10 +170,9 @@ func (j judgement) copyChecks(i int) []Check {
 		case look.Status == Unknown:
 			check = Check{Evidence: unseen, Remedy: "see the check look"}
 		default:
-			check = j.answer(name, c, seen)
+			check = answer(name)
 		}
 		check.Name, check.Subject = name, subject
-		check.Upstream = check.Upstream || name == CheckConnected || name == CheckSameSystem && j.neverSaw()
 		checks = append(checks, check)
 	}
 	return checks
@@ -185,9 +193,9 @@ func (j judgement) soundness(r CopyReport) (Status, Check) {
 	return status, by
 }
 
-// look judges whether the copy can be seen at all. What cannot be seen is
-// unknown, and so is everything else about it.
-func (j judgement) look(c Copy, seen *Seen) Check {
+// look judges whether it can be seen at all. What cannot be seen is unknown, and
+// so is everything else about it.
+func (w Watch) look(seen *Seen, now time.Time) Check {
 	latest := seen.Latest
 	switch {
 	case latest.At.IsZero():
@@ -197,8 +205,8 @@ func (j judgement) look(c Copy, seen *Seen) Check {
 			Evidence: fmt.Sprintf("%s: %s", latest.Failure.Class, latest.Failure),
 			Remedy:   latest.Failure.Class.Remedy(),
 		}
-	case c.StaleAfter > 0 && Elapsed(latest.At, j.now) > c.StaleAfter:
-		return tooOld(c, Elapsed(latest.At, j.now))
+	case w.StaleAfter > 0 && Elapsed(latest.At, now) > w.StaleAfter:
+		return w.tooOld(Elapsed(latest.At, now))
 	default:
 		evidence := fmt.Sprintf("answered in %s", InSeconds(latest.Took))
 		if age := Elapsed(latest.asOf(), latest.At); age >= time.Second {
@@ -210,13 +218,13 @@ func (j judgement) look(c Copy, seen *Seen) Check {
 
 // tooOld tells why a look no longer counts: no other was planned since, or
 // drwatch did not make it.
-func tooOld(c Copy, age time.Duration) Check {
+func (w Watch) tooOld(age time.Duration) Check {
 	check := Check{
 		Evidence: fmt.Sprintf("the last look is %s old", InSeconds(age)),
 		Remedy:   "drwatch itself is late or was paused: look at drwatch_scheduler_late_seconds and at the load of its machine",
 	}
-	if c.Pause > 0 && age <= c.Pause+c.StaleAfter {
-		check.Evidence += fmt.Sprintf(", and its schedule pauses for up to %s", InSeconds(c.Pause))
+	if w.Pause > 0 && age <= w.Pause+w.StaleAfter {
+		check.Evidence += fmt.Sprintf(", and its schedule pauses for up to %s", InSeconds(w.Pause))
 		check.Remedy = "while nobody looks, nothing is known: let the schedule in the file look at all hours; outside of its pauses, " + check.Remedy
 	}
 	return check
@@ -225,10 +233,8 @@ func tooOld(c Copy, age time.Duration) Check {
 // answer gives the probe's own answer to a check, or judges one of ours.
 func (j judgement) answer(name string, c Copy, seen *Seen) Check {
 	reading := seen.Good.Reading
-	for _, check := range reading.Checks {
-		if check.Name == name {
-			return check
-		}
+	if check, ok := reading.answer(name); ok {
+		return check
 	}
 	switch name {
 	case CheckRole:
@@ -402,7 +408,7 @@ func (j judgement) checkSplitBrain() Check {
 			continue
 		}
 		switch {
-		case j.look(c, j.seen[i]).Status != Pass || j.seen[i].Good.Reading.Role == RoleUnknown:
+		case c.look(j.seen[i], j.now).Status != Pass || j.seen[i].Good.Reading.Role == RoleUnknown:
 			unseen = append(unseen, c.Name)
 		case j.seen[i].Good.Reading.Role == RolePrimary:
 			writable = append(writable, c.Name)

@@ -1,8 +1,11 @@
 package readiness
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// Observation is one look at one copy: when, and what came of it.
+// Observation is one look at one copy, or part: when, and what came of it.
 type Observation struct {
 	// At is the moment just before the question was asked, on the clock of this
 	// process. What the answer proves, it proves for this moment.
@@ -14,7 +17,7 @@ type Observation struct {
 	Reading Reading
 }
 
-// Reading is what a probe read of one copy. What the probe could not learn it
+// Reading is what a probe read of one copy, or part. What the probe could not learn it
 // leaves unknown: absent, not zero.
 type Reading struct {
 	Role Role
@@ -61,6 +64,15 @@ type Reading struct {
 	// Checks are the statements that the probe made about the copy. It leaves
 	// Subject empty.
 	Checks []Check
+}
+
+// answer is what the probe says of a check.
+func (r Reading) answer(name string) (Check, bool) {
+	i := slices.IndexFunc(r.Checks, func(c Check) bool { return c.Name == name })
+	if i < 0 {
+		return Check{}, false
+	}
+	return r.Checks[i], true
 }
 
 // Role is what a server says it is.
@@ -124,6 +136,25 @@ const (
 	BackupSizeBytes       Measure = "backup_size_bytes"                // of the newest complete backup
 	BackupSizeRatio       Measure = "backup_size_ratio"                // of that to the median of those before it
 	BackupIntervalSeconds Measure = "backup_expected_interval_seconds" // at which backups are to be made
+
+	// Of a name. The served ones are the share of the servers asked that lead there:
+	// together they are 1.
+	DNSFailoverSeconds Measure = "dns_failover_seconds" // from the failure to the last client that has moved, at the worst
+	DNSTTLSeconds      Measure = "dns_ttl_seconds"      // for which resolvers keep the answer
+	DNSServedPrimary   Measure = "dns_served_primary"
+	DNSServedStandby   Measure = "dns_served_standby"
+	DNSServedOther     Measure = "dns_served_other" // to what is neither
+	DNSServedNothing   Measure = "dns_served_nothing"
+	// Whether the health check is healthy in the eyes of those who decide by it: 1 or 0.
+	PrimaryHealthy Measure = "dns_health_check_primary_healthy"
+	StandbyHealthy Measure = "dns_health_check_standby_healthy"
+
+	// Of an endpoint, as seen from here.
+	EndpointUp               Measure = "endpoint_up"                // 1 where clients are served as they should be, else 0
+	EndpointLatencySeconds   Measure = "endpoint_latency_seconds"   // from the begin of the connection to the end of the answer
+	CertificateExpirySeconds Measure = "certificate_expiry_seconds" // when the first of the chain expires, since 1970
+	HealthyTargets           Measure = "healthy_targets"            // of a load balancer
+	HealthyZones             Measure = "healthy_zones"              // in which it has some
 )
 
 // Class is the closed set of reasons for which a look can fail.

@@ -19,7 +19,7 @@ func anyDatastore(t *rapid.T) Datastore {
 			Kind:      rapid.SampledFrom([]CopyKind{Replica, PITR, Snapshot, Backup}).Draw(t, "kind"),
 			Region:    rapid.SampledFrom([]string{"west", "central", ""}).Draw(t, "region"),
 			Immutable: rapid.Bool().Draw(t, "immutable"),
-			Checks:    []string{CheckClock},
+			Watch:     Watch{Checks: []string{CheckClock}},
 		})
 	}
 	return d
@@ -121,7 +121,7 @@ func TestProperty_LosingACopyImprovesNothing(t *testing.T) {
 		lost := rapid.SampledFrom(s.datastore.Copies[1:]).Draw(t, "lost").Name
 		less := system(s.datastore)
 		less.Datastores[0].Copies = slices.DeleteFunc(slices.Clone(s.datastore.Copies), func(c Copy) bool { return c.Name == lost })
-		after := Evaluate(less, func(id CopyID) *Seen { return s.Seen(id.Copy) }, at(second))
+		after := Evaluate(less, func(id ID) *Seen { return s.Seen(id.Name) }, at(second))
 		for i, c := range after.Datastores[0].Coverage {
 			was := before.Datastores[0].Coverage[i]
 			if exposure(c) < exposure(was) || c.Compliant && !was.Compliant {

@@ -19,18 +19,24 @@ type Report struct {
 	Ready          bool              `json:"ready"`
 	Scenarios      []ScenarioReport  `json:"scenarios"`
 	Datastores     []DatastoreReport `json:"datastores"`
+	Services       []ServiceReport   `json:"services,omitempty"`
 }
 
 // Age is how long before the report a moment was.
 func (r *Report) Age(at time.Time) Seconds { return InSeconds(Elapsed(at, r.At)) }
 
-// Checks lists every check, datastore by datastore.
+// Checks lists every check, datastore by datastore, then service by service.
 func (r *Report) Checks() []Check {
 	var all []Check
 	for _, d := range r.Datastores {
 		all = append(all, d.Checks...)
 		for _, c := range d.Copies {
 			all = append(all, c.Checks...)
+		}
+	}
+	for _, s := range r.Services {
+		for _, p := range s.Parts {
+			all = append(all, p.Checks...)
 		}
 	}
 	return all
@@ -83,20 +89,21 @@ func (r *Report) Findings() []Finding {
 	return all
 }
 
-// ScenarioReport tells whether the data would come through a disaster.
+// ScenarioReport tells whether the system would come through a disaster.
 //
 // The recovery time is promised (RTO) but not judged here: nothing that is
 // looked at so far measures it.
 type ScenarioReport struct {
 	Scenario Scenario       `json:"scenario"`
 	RTO      Maybe[Seconds] `json:"rto_objective_seconds"`
-	// Judged says that some datastore promises an RPO in the scenario. Where none
-	// does there is nothing to be ready for, and the status is unknown.
+	// Judged says that some datastore promises an RPO in the scenario, or that some
+	// service has to move in it. Else there is nothing to be ready for, and the
+	// status is unknown.
 	Judged bool `json:"judged"`
 	// Status is Pass when each datastore has a copy that survives, is within its
-	// RPO and is sound.
+	// RPO and is sound, and nothing is in the way of a service that has to move.
 	Status Status `json:"status"`
-	// Because names, when it is not ready, each datastore that is in the way and why.
+	// Because names, when it is not ready, each datastore and service that is in the way and why.
 	Because []string `json:"because,omitempty"`
 }
 
@@ -131,7 +138,7 @@ type Coverage struct {
 
 // CopyReport is what is known of one copy.
 type CopyReport struct {
-	ID       CopyID     `json:"-"`
+	ID       ID         `json:"-"`
 	Name     string     `json:"copy"`
 	Kind     CopyKind   `json:"kind"`
 	Region   string     `json:"copy_region"`

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Sightings is what has been seen of one datastore, and what that proves. It is
-// not safe for concurrent use; the values that Seen returns are not changed
-// afterwards and may be shared.
+// Sightings is what has been seen of one datastore or service, and what that
+// proves. It is not safe for concurrent use; the values that Seen returns are not
+// changed afterwards and may be shared.
 type Sightings struct {
 	datastore Datastore
 	track     track
@@ -18,7 +18,7 @@ type Sightings struct {
 	seen        map[string]*Seen
 }
 
-// Seen is what is known of one copy from all looks at it so far.
+// Seen is what is known of one copy, or part, from all looks at it so far.
 type Seen struct {
 	// Latest is the newest look, successful or not.
 	Latest Observation
@@ -47,29 +47,16 @@ func NewSightings(d Datastore) *Sightings {
 	return &Sightings{datastore: d, seen: make(map[string]*Seen, len(d.Copies))}
 }
 
-// Seen returns what is known of a copy; nil when it was never looked at.
-func (s *Sightings) Seen(copyName string) *Seen { return s.seen[copyName] }
+// Seen returns what is known of a copy or a part; nil when it was never looked at.
+func (s *Sightings) Seen(name string) *Seen { return s.seen[name] }
+
+// ObservePart takes in one look at one part of the service.
+func (s *Sightings) ObservePart(p Part, o Observation) { s.note(p.Name, o) }
 
 // Observe takes in one look at one copy of the datastore.
 func (s *Sightings) Observe(c Copy, o Observation) {
-	next := Seen{}
-	if prev := s.seen[c.Name]; prev != nil {
-		next = *prev
-	}
-	next.Latest = o
-	next.Looks++
-	if o.Failure != nil {
-		next.Failures = maps.Clone(next.Failures)
-		if next.Failures == nil {
-			next.Failures = make(map[Class]uint64, 1)
-		}
-		next.Failures[o.Failure.Class]++
-		s.seen[c.Name] = &next
-		return
-	}
-	next.Good = o
-	s.seen[c.Name] = &next
-	if !c.isItself(o.Reading) {
+	next := s.note(c.Name, o)
+	if o.Failure != nil || !c.isItself(o.Reading) {
 		return
 	}
 	before := next.Held
@@ -85,11 +72,33 @@ func (s *Sightings) Observe(c Copy, o Observation) {
 		next.Received = Known(Point{At: o.asOf(), Basis: BasisLive})
 		next.Replayed = next.Received
 	case Replica:
-		s.prove(&next, before, c)
+		s.prove(next, before, c)
 	default:
 		next.Received, next.Ahead = s.newest(o, o.Reading.Points)
 		next.Replayed = next.Received
 	}
+}
+
+// note makes the new picture of what was looked at. Only who called it may still
+// change that, and before anybody else can see it.
+func (s *Sightings) note(name string, o Observation) *Seen {
+	next := &Seen{}
+	if prev := s.seen[name]; prev != nil {
+		*next = *prev
+	}
+	s.seen[name] = next
+	next.Latest = o
+	next.Looks++
+	if o.Failure != nil {
+		next.Failures = maps.Clone(next.Failures)
+		if next.Failures == nil {
+			next.Failures = make(map[Class]uint64, 1)
+		}
+		next.Failures[o.Failure.Class]++
+		return next
+	}
+	next.Good = o
+	return next
 }
 
 // asOf is the moment for which the reading speaks, never one after the look.

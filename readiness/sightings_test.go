@@ -17,8 +17,8 @@ func pair() Datastore {
 		Name: "db",
 		RPO:  map[Scenario]time.Duration{DatabaseFailure: time.Hour, RegionFailure: time.Hour, DataCorruption: time.Hour, SecurityBreach: time.Hour},
 		Copies: []Copy{
-			{Name: "primary", Kind: Primary, Region: "west", Probe: "test", Checks: []string{CheckRole, CheckClock}},
-			{Name: "replica", Kind: Replica, Region: "central", Probe: "test", Checks: []string{CheckRole, CheckConnected, CheckSameSystem, CheckDistinctServer, CheckClock}},
+			{Name: "primary", Kind: Primary, Region: "west", Watch: Watch{Probe: "test", Checks: []string{CheckRole, CheckClock}}},
+			{Name: "replica", Kind: Replica, Region: "central", Watch: Watch{Probe: "test", Checks: []string{CheckRole, CheckConnected, CheckSameSystem, CheckDistinctServer, CheckClock}}},
 		},
 	}
 }

@@ -14,6 +14,7 @@ type System struct {
 	MTTR       time.Duration
 	Scenarios  []ScenarioObjective
 	Datastores []Datastore
+	Services   []Service
 }
 
 // ScenarioObjective is what the system as a whole promises in a scenario.
@@ -59,16 +60,21 @@ type Copy struct {
 	// Survives overrides, scenario by scenario, what is derived from the kind,
 	// the region, the account and the immutability.
 	Survives map[Scenario]bool
-	// Probe is the kind of probe that looks at the copy.
+	Watch
+}
+
+// Watch is how something is looked at, and what is asked of it.
+type Watch struct {
+	// Probe is the kind of probe that looks at it.
 	Probe string
-	// StaleAfter is the age at which a look at the copy no longer counts.
-	// Zero means that looks do not age.
+	// StaleAfter is the age at which a look no longer counts. Zero means that looks
+	// do not age.
 	StaleAfter time.Duration
 	// Pause is the longest time for which no look is planned, where that is longer
-	// than StaleAfter: in between, the copy is unknown by plan. Zero is no pause.
+	// than StaleAfter: in between, it is unknown by plan. Zero is no pause.
 	Pause time.Duration
-	// Checks are the names of the checks that are made on this copy. Each of
-	// them is in every report, unknown until it is answered.
+	// Checks are the names of the checks that are made. Each of them is in every
+	// report, unknown until it is answered.
 	Checks []string
 }
 
@@ -87,11 +93,13 @@ const (
 // CopyKinds lists every kind, in the order in which people are told of them.
 func CopyKinds() []CopyKind { return []CopyKind{Primary, Replica, PITR, Snapshot, Backup} }
 
-// CopyID names a copy in the whole system.
-type CopyID struct {
-	Datastore string
-	Copy      string
+// ID names what is looked at, in the whole system.
+type ID struct {
+	// Of is the datastore, or the service. No two of them share a name.
+	Of string
+	// Name is that of the copy, or of the part.
+	Name string
 }
 
-// String gives the subject under which checks on the copy are reported.
-func (id CopyID) String() string { return id.Datastore + "/" + id.Copy }
+// String gives the subject under which checks on it are reported.
+func (id ID) String() string { return id.Of + "/" + id.Name }

@@ -27,7 +27,7 @@ func report() *readiness.Report {
 		Name: "db<script>", RPO: map[readiness.Scenario]time.Duration{readiness.RegionFailure: time.Hour},
 		Copies: []readiness.Copy{
 			{Name: "primary", Kind: readiness.Primary, Region: "west"},
-			{Name: "replica", Kind: readiness.Replica, Region: "central", Checks: []string{readiness.CheckConnected}},
+			{Name: "replica", Kind: readiness.Replica, Region: "central", Watch: readiness.Watch{Checks: []string{readiness.CheckConnected}}},
 		},
 	}
 	system := readiness.System{
@@ -36,7 +36,7 @@ func report() *readiness.Report {
 	}
 	s := readiness.NewSightings(d)
 	s.Observe(d.Copies[0], readiness.Observation{At: noon.Add(-time.Second), Failure: &readiness.Failure{Class: readiness.Refused, Err: errors.New("nobody listens")}})
-	return readiness.Evaluate(system, func(id readiness.CopyID) *readiness.Seen { return s.Seen(id.Copy) }, noon)
+	return readiness.Evaluate(system, func(id readiness.ID) *readiness.Seen { return s.Seen(id.Name) }, noon)
 }
 
 func serve(t *testing.T, change func(*Options)) func(method, path string, header ...string) (int, string, http.Header) {

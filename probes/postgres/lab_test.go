@@ -72,7 +72,7 @@ func (w *watch) stands(t *testing.T, last readiness.Point) {
 // report is the verdict on the standby now.
 func (w *watch) report() readiness.CopyReport {
 	system := readiness.System{Datastores: []readiness.Datastore{w.datastore}}
-	seen := func(id readiness.CopyID) *readiness.Seen { return w.sightings.Seen(id.Copy) }
+	seen := func(id readiness.ID) *readiness.Seen { return w.sightings.Seen(id.Name) }
 	return readiness.Evaluate(system, seen, time.Now()).Datastores[0].Copies[1]
 }
 

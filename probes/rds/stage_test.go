@@ -140,7 +140,7 @@ func (s *stage) watch(kind readiness.CopyKind, region string, c rds.Config) *wat
 func (s *stage) watchIn(account string, kind readiness.CopyKind, region string, c rds.Config) *watch {
 	s.t.Helper()
 	c.AWS.Endpoint = s.cloud.URL()
-	w := &watch{stage: s, copy: readiness.Copy{Name: string(kind), Kind: kind, Region: region, Account: account, Probe: "rds"}}
+	w := &watch{stage: s, copy: readiness.Copy{Name: string(kind), Kind: kind, Region: region, Account: account, Watch: readiness.Watch{Probe: "rds"}}}
 	w.copy.Checks = rds.Checks(c, w.copy)
 	probe, err := rds.New(c, probes.Target{Copy: w.copy}, s.fleet)
 	require.NoError(s.t, err)

@@ -410,7 +410,7 @@ func newWatch(t testing.TB, primary, replica redis.Config) *watch {
 		RPO:  map[readiness.Scenario]time.Duration{readiness.RegionFailure: time.Minute},
 	}
 	for name, config := range map[string]redis.Config{"primary": primary, "replica": replica} {
-		c := readiness.Copy{Name: name, Kind: readiness.CopyKind(name), Region: name, Probe: "redis", StaleAfter: time.Minute}
+		c := readiness.Copy{Name: name, Kind: readiness.CopyKind(name), Region: name, Watch: readiness.Watch{Probe: "redis", StaleAfter: time.Minute}}
 		c.Checks = redis.Checks(config, c)
 		require.Empty(t, config.Validate(c))
 		probe, err := redis.New(config, probes.Target{Copy: c, Instance: "test"})
@@ -490,7 +490,7 @@ func (w *watch) report() readiness.DatastoreReport {
 		Scenarios:  []readiness.ScenarioObjective{{Scenario: readiness.RegionFailure, Objective: readiness.Objective{RPO: time.Minute}}},
 		Datastores: []readiness.Datastore{w.datastore},
 	}
-	return readiness.Evaluate(system, func(id readiness.CopyID) *readiness.Seen { return w.sightings.Seen(id.Copy) }, time.Now()).Datastores[0]
+	return readiness.Evaluate(system, func(id readiness.ID) *readiness.Seen { return w.sightings.Seen(id.Name) }, time.Now()).Datastores[0]
 }
 
 // check gives the answer to a check on a copy, as people would be told.

@@ -112,7 +112,7 @@ func dumpOf(t testing.TB, begun time.Time) []byte {
 // watch makes the probe, and begins to take note of what it proves.
 func (s *stage) watch(cfg s3.Config, change ...func(*readiness.Copy)) *stage {
 	s.t.Helper()
-	s.copy = readiness.Copy{Name: "dumps", Kind: readiness.Backup, Region: region, Probe: "s3"}
+	s.copy = readiness.Copy{Name: "dumps", Kind: readiness.Backup, Region: region, Watch: readiness.Watch{Probe: "s3"}}
 	for _, c := range change {
 		c(&s.copy)
 	}
@@ -162,7 +162,7 @@ func (s *stage) point() (time.Time, readiness.Basis) {
 func (s *stage) check(name string) readiness.Check {
 	s.t.Helper()
 	system := readiness.System{Datastores: []readiness.Datastore{{Name: "festivals", Copies: []readiness.Copy{s.copy}}}}
-	report := readiness.Evaluate(system, func(id readiness.CopyID) *readiness.Seen { return s.sightings.Seen(id.Copy) }, s.now())
+	report := readiness.Evaluate(system, func(id readiness.ID) *readiness.Seen { return s.sightings.Seen(id.Name) }, s.now())
 	for _, c := range report.Datastores[0].Copies[0].Checks {
 		if c.Name == name {
 			return c
