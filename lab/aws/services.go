@@ -9,13 +9,15 @@ import (
 func (c *Cloud) newServices() map[string]service {
 	c.sts, c.iam = newSTS(c.options.Now), newIAM()
 	return map[string]service{
-		"s3":            newS3(c.options.Now),
-		"rds":           newRDS(c),
-		"monitoring":    newCloudWatch(c),
-		"sts":           c.sts,
-		"iam":           c.iam,
-		"servicequotas": newQuotas(),
-		"backup":        newBackup(c.options.Now, c.sts),
+		"s3":                   newS3(c.options.Now),
+		"rds":                  newRDS(c),
+		"monitoring":           newCloudWatch(c),
+		"sts":                  c.sts,
+		"iam":                  c.iam,
+		"servicequotas":        newQuotas(),
+		"route53":              newRoute53(c),
+		"elasticloadbalancing": newELB(c),
+		"backup":               newBackup(c.options.Now, c.sts),
 	}
 }
 
