@@ -124,7 +124,8 @@ func noneFound(err error) bool {
 // strangeBody reports whether a body came whole and was not in the language of
 // the service. One that broke off is another matter.
 func strangeBody(body *smithy.DeserializationError, err error) bool {
-	return errors.As(err, &body) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF)
+	var broken *net.OpError
+	return errors.As(err, &body) && !errors.As(err, &broken) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF)
 }
 
 // malformedHTTP reports whether what answered does not speak HTTP. net/http has

@@ -18,7 +18,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/backup"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/stretchr/testify/require"
@@ -30,11 +32,13 @@ var services = map[string]struct {
 	prefix string
 	client reflect.Type
 }{
-	"github.com/aws/aws-sdk-go-v2/service/rds":        {"rds", reflect.TypeFor[*rds.Client]()},
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch": {"cloudwatch", reflect.TypeFor[*cloudwatch.Client]()},
-	"github.com/aws/aws-sdk-go-v2/service/s3":         {"s3", reflect.TypeFor[*s3.Client]()},
-	"github.com/aws/aws-sdk-go-v2/service/backup":     {"backup", reflect.TypeFor[*backup.Client]()},
-	"github.com/aws/aws-sdk-go-v2/service/sts":        {"sts", reflect.TypeFor[*sts.Client]()},
+	"github.com/aws/aws-sdk-go-v2/service/rds":                    {"rds", reflect.TypeFor[*rds.Client]()},
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch":             {"cloudwatch", reflect.TypeFor[*cloudwatch.Client]()},
+	"github.com/aws/aws-sdk-go-v2/service/s3":                     {"s3", reflect.TypeFor[*s3.Client]()},
+	"github.com/aws/aws-sdk-go-v2/service/backup":                 {"backup", reflect.TypeFor[*backup.Client]()},
+	"github.com/aws/aws-sdk-go-v2/service/sts":                    {"sts", reflect.TypeFor[*sts.Client]()},
+	"github.com/aws/aws-sdk-go-v2/service/route53":                {"route53", reflect.TypeFor[*route53.Client]()},
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2": {"elasticloadbalancing", reflect.TypeFor[*elasticloadbalancingv2.Client]()},
 }
 
 // actions are those that are not named as the operation that needs them.
@@ -51,7 +55,7 @@ var actions = map[string]string{
 // more than is needed.
 func TestPolicy_WhatTheCodeCalls(t *testing.T) {
 	called := make(map[string]string) // action: where
-	for _, folder := range []string{"awsapi", "awsbackup", "rds", "s3"} {
+	for _, folder := range []string{"awsapi", "awsbackup", "elb", "rds", "route53", "s3"} {
 		for path, file := range sources(t, filepath.Join("..", folder)) {
 			for operation := range operations(file) {
 				called[cmp.Or(actions[operation], operation)] = path
@@ -66,7 +70,7 @@ func TestPolicy_WhatTheCodeCalls(t *testing.T) {
 // Were it to fail, the page would say something else than the policy.
 func TestPolicy_EveryActionIsExplained(t *testing.T) {
 	var pages strings.Builder
-	for _, name := range []string{"aws.md", "rds.md", "s3.md", "awsbackup.md"} {
+	for _, name := range []string{"aws.md", "rds.md", "s3.md", "awsbackup.md", "route53.md", "elb.md"} {
 		text, err := os.ReadFile(filepath.Join("../../docs/probes", name))
 		require.NoError(t, err)
 		pages.Write(text)
