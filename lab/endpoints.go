@@ -2,8 +2,10 @@ package lab
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"os"
+	"strconv"
 )
 
 // Endpoints say where everything is. No password is in them; the files that hold them are.
@@ -12,8 +14,22 @@ type Endpoints struct {
 	CAFile   string  `json:"caFile"` // signs the certificates of all servers
 	Postgres Cluster `json:"postgres"`
 	Redis    Cluster `json:"redis"`
+	// API is where clients are led to, and by whom; nil without AWS.
+	API *Traffic `json:"api,omitempty"`
 	// AWS is the environment that leads the SDK of AWS to the stand-in; empty without one.
 	AWS map[string]string `json:"aws,omitempty"`
+}
+
+// Traffic is what leads clients to the API, and where that is.
+type Traffic struct {
+	// Port is that of the API servers, in both regions.
+	Port int `json:"port"`
+	// PrimaryAcross is the API of the primary region as the standby region sees it, over a link that can be cut.
+	PrimaryAcross string `json:"primaryAcross"`
+	Standby       string `json:"standby"`
+	// Resolvers are those that clients ask; the name servers are at DNSPort.
+	Resolvers []string `json:"resolvers"`
+	DNSPort   int      `json:"dnsPort"`
 }
 
 // A Cluster is the two servers of one store.
@@ -63,7 +79,22 @@ func (l *Lab) Endpoints() Endpoints {
 		Postgres: l.cluster(Postgres, l.postgresURL, postgresView),
 		Redis:    l.cluster(Redis, l.redisURL, redisView),
 		AWS:      l.awsEnvironment(),
+		API:      l.trafficEndpoints(),
 	}
+}
+
+func (l *Lab) trafficEndpoints() *Traffic {
+	if l.traffic == nil {
+		return nil
+	}
+	t := &Traffic{
+		Port: l.traffic.apiPort, PrimaryAcross: l.link(apiView).address, DNSPort: l.traffic.dnsPort,
+		Standby: net.JoinHostPort(standbyAPI, strconv.Itoa(l.traffic.apiPort)),
+	}
+	for _, r := range l.traffic.resolvers {
+		t.Resolvers = append(t.Resolvers, r.Address())
+	}
+	return t
 }
 
 func (l *Lab) cluster(store Store, urlOf func(address, user string) string, view string) Cluster {

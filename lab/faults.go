@@ -123,9 +123,9 @@ func (l *Lab) allFaults() []fault {
 		l.frozen(PrimaryFrozen, "the PostgreSQL primary stands still, with its connections open", postgresPrimary, pg),
 		l.linkCut(PrimaryUnseen, "the PostgreSQL primary cannot be seen from the standby region, though replication goes on", nil, postgresView),
 		l.withAPI(l.linkCut(Partition, "nothing passes between the regions", both,
-			postgresReplication, postgresView, redisReplication, redisView), aws.Fault{Drop: true}),
+			l.betweenRegions()...), aws.Fault{Drop: true}),
 		l.withAPI(l.linkSilent(PartitionSilent, "what is sent between the regions vanishes, with the connections open", both,
-			postgresReplication, postgresView, redisReplication, redisView), aws.Fault{Delay: silence}),
+			l.betweenRegions()...), aws.Fault{Delay: silence}),
 		l.linkCut(RedisLinkCut, "Redis replication between the regions is cut", rd, redisReplication),
 		l.linkSlow(RedisLinkSlow, "Redis replication between the regions takes 2 s each way", rd, redisReplication, redisDelay),
 		{
@@ -141,7 +141,7 @@ func (l *Lab) allFaults() []fault {
 			strike:    func(context.Context) error { l.workload.pause(true); return nil },
 			undo:      func(context.Context) error { l.workload.pause(false); return nil },
 		},
-	}, l.awsFaults()...)
+	}, append(l.awsFaults(), l.trafficFaults()...)...)
 }
 
 // What a fault can have a hold on.
@@ -151,6 +151,15 @@ const (
 	redisPrimary    = "the Redis primary"
 	redisReplica    = "the Redis replica"
 )
+
+// betweenRegions are all the links that there are.
+func (l *Lab) betweenRegions() []string {
+	links := []string{postgresReplication, postgresView, redisReplication, redisView}
+	if l != nil && l.options.AWS {
+		links = append(links, apiView)
+	}
+	return links
+}
 
 func (l *Lab) killed(name Fault, description, takes string, stores []Store) fault {
 	return fault{

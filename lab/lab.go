@@ -3,10 +3,11 @@
 // In eu-west-1 stand a PostgreSQL primary and a Redis primary; in eu-central-1 their streaming standby and their
 // replica. The regions reach each other only over links that can be cut and slowed; a small workload writes to both
 // primaries, and knows which of its writes were acknowledged, so that a claimed recovery point can be held against
-// the truth. Where it is wanted, a stand-in for AWS keeps real dumps of them, and tells of them what RDS would. Break brings a named disaster about and returns once it is in effect; Heal ends it and returns once what
+// the truth. Where it is wanted, a stand-in for AWS keeps real dumps of them, and tells of them what RDS would; an API in
+// both regions is led to by its Route 53 through name servers and resolvers. Break brings a named disaster about and returns once it is in effect; Heal ends it and returns once what
 // it stopped is running again. Everything listens on 127.0.0.1 only and ends with the process that called Up.
 //
-// It needs Linux, and the Debian packages postgresql (14 or newer) and redis-server (7.0 or newer).
+// It needs Linux, and the Debian packages postgresql (14 or newer), redis-server (7.0 or newer) and unbound.
 package lab
 
 import (
@@ -116,7 +117,8 @@ type Lab struct {
 	redis    map[Site]*server
 	links    map[string]*link
 	workload *workload
-	cloud    *aws.Cloud // nil without AWS, as backups is
+	cloud    *aws.Cloud // nil without AWS, as backups and traffic are
+	traffic  *traffic
 	backups  *backups
 	faults   []fault
 
@@ -195,6 +197,9 @@ func (l *Lab) up(ctx context.Context) error {
 	}
 	if l.options.AWS {
 		if err := l.upAWS(ctx); err != nil {
+			return err
+		}
+		if err := l.upTraffic(ctx); err != nil {
 			return err
 		}
 	}

@@ -129,7 +129,11 @@ func (l *Lab) link(name string) *link {
 }
 
 func (l *Lab) openLink(ctx context.Context, name string, to *server) error {
-	link, err := newLink(ctx, name, to.address())
+	return l.openLinkTo(ctx, name, to.address())
+}
+
+func (l *Lab) openLinkTo(ctx context.Context, name, address string) error {
+	link, err := newLink(ctx, name, address)
 	if err != nil {
 		return err
 	}

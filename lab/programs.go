@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/drwatch/drwatch/lab/dns"
 )
 
 // MissingServersError says which servers are not installed. Its text is the command that installs them.
@@ -29,6 +31,9 @@ func Missing() []string {
 	}
 	if findRedis() == "" {
 		packages = append(packages, "redis-server")
+	}
+	if dns.FindUnbound() == "" {
+		packages = append(packages, "unbound")
 	}
 	return packages
 }
@@ -58,7 +63,7 @@ func findPrograms(ctx context.Context) (programs, error) {
 	if p.postgres.major < 14 || p.redis.major < 7 {
 		return programs{}, fmt.Errorf("find the lab's servers: PostgreSQL %s and Redis %s are here, 14 and 7.0 or newer are needed", p.postgres, p.redis)
 	}
-	p.executables = []string{"initdb", "pg_basebackup", "postgres", realName(p.redisServer)}
+	p.executables = []string{"initdb", "pg_basebackup", "postgres", realName(p.redisServer), "unbound"}
 	p.postgresUser, err = postgresAccount()
 	return p, err
 }

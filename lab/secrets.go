@@ -4,9 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -54,71 +56,106 @@ func (s secrets) file(store Store, user string) string {
 
 // certificates are what the servers show, signed by an authority whose key was thrown away.
 type certificates struct {
-	dir string
+	dir       string
+	authority *x509.Certificate
+	// api is shown by the API servers, expired when they are broken.
+	api, expired tls.Certificate
 }
 
 func (c certificates) ca() string          { return filepath.Join(c.dir, "ca.crt") }
 func (c certificates) certificate() string { return filepath.Join(c.dir, "server.crt") }
 func (c certificates) key() string         { return filepath.Join(c.dir, "server.key") }
 
-// makeCertificates makes an authority and one certificate for localhost and 127.0.0.1, valid for 30 days.
+// makeCertificates makes an authority, one certificate for localhost and 127.0.0.1, and those of the API servers, valid
+// for 30 days or until an hour ago.
 func makeCertificates(dir string) (certificates, error) {
 	c := certificates{dir: dir}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return c, fmt.Errorf("make the folder of certificates: %w", err)
 	}
-	if err := c.write(); err != nil {
+	if err := c.make(); err != nil {
 		return c, fmt.Errorf("make the lab's certificates: %w", err)
 	}
 	return c, nil
 }
 
-func (c certificates) write() error {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func (c *certificates) make() error {
+	ca, err := newAuthority()
 	if err != nil {
 		return err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	c.authority = ca.certificate
+	if err := writePEM(c.ca(), "CERTIFICATE", ca.certificate.Raw, 0o644); err != nil {
+		return err
+	}
+	local := certificateTemplate("localhost")
+	local.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	server, err := ca.sign(local)
 	if err != nil {
 		return err
 	}
-	ca := certificateTemplate(1, "drwatch lab authority")
-	ca.IsCA, ca.BasicConstraintsValid = true, true
-	ca.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	leaf := certificateTemplate(2, "localhost")
-	leaf.KeyUsage = x509.KeyUsageDigitalSignature
-	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	leaf.DNSNames = []string{"localhost"}
-	leaf.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	key, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
 	if err != nil {
 		return err
 	}
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
-	if err != nil {
+	if err := errors.Join(writePEM(c.certificate(), "CERTIFICATE", server.Certificate[0], 0o644), writePEM(c.key(), "PRIVATE KEY", key, 0o600)); err != nil {
 		return err
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
+	if c.api, err = ca.sign(certificateTemplate(APIHost)); err != nil {
 		return err
 	}
-	if err := writePEM(c.ca(), "CERTIFICATE", caDER, 0o644); err != nil {
-		return err
-	}
-	if err := writePEM(c.certificate(), "CERTIFICATE", leafDER, 0o644); err != nil {
-		return err
-	}
-	return writePEM(c.key(), "PRIVATE KEY", keyDER, 0o600)
+	expired := certificateTemplate(APIHost)
+	expired.NotBefore, expired.NotAfter = time.Now().Add(-90*24*time.Hour), time.Now().Add(-time.Hour)
+	c.expired, err = ca.sign(expired)
+	return err
 }
 
-// certificateTemplate begins an hour ago, so that a clock set back does not make it invalid.
-func certificateTemplate(serial int64, name string) *x509.Certificate {
+// authority signs certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	signed      int64
+}
+
+func newAuthority() (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := certificateTemplate("drwatch lab authority")
+	template.DNSNames, template.ExtKeyUsage = nil, nil
+	template.IsCA, template.BasicConstraintsValid = true, true
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	template.SerialNumber = big.NewInt(1)
+	template.NotBefore = time.Now().Add(-365 * 24 * time.Hour) // older than what it signed and has expired
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := x509.ParseCertificate(der)
+	return &authority{certificate: certificate, key: key, signed: 1}, err
+}
+
+func (a *authority) sign(template *x509.Certificate) (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	a.signed++
+	template.SerialNumber = big.NewInt(a.signed)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+}
+
+// certificateTemplate is of a server; it begins an hour ago, so that a clock set back does not make it invalid.
+func certificateTemplate(name string) *x509.Certificate {
 	return &x509.Certificate{
-		SerialNumber: big.NewInt(serial),
-		Subject:      pkix.Name{CommonName: name},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(30 * 24 * time.Hour),
+		Subject:     pkix.Name{CommonName: name},
+		DNSNames:    []string{name},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		NotBefore:   time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(30 * 24 * time.Hour),
 	}
 }
 
