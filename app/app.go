@@ -262,7 +262,7 @@ func (a *App) reload() error {
 	if cfg.Concurrency != a.concurrency {
 		a.log.Warn("concurrency has changed in the file, and counts from the next start on", "was", a.concurrency, "is", cfg.Concurrency)
 	}
-	a.log.Info("configuration loaded", "datastores", len(cfg.System().Datastores), "copies", len(targets))
+	a.log.Info("configuration loaded", "datastores", len(cfg.System().Datastores), "services", len(cfg.System().Services), "targets", len(targets))
 	return nil
 }
 
@@ -282,10 +282,17 @@ func Check(ctx context.Context, cfg *config.Config, scenarios []readiness.Scenar
 			return !slices.Contains(scenarios, o.Scenario)
 		})
 	}
+	system.Services = slices.Clone(system.Services)
 	for i, d := range system.Datastores { // a single look does not grow old before it is told
 		system.Datastores[i].Copies = slices.Clone(d.Copies)
 		for j := range d.Copies {
 			system.Datastores[i].Copies[j].StaleAfter = 0
+		}
+	}
+	for i, s := range system.Services {
+		system.Services[i].Parts = slices.Clone(s.Parts)
+		for j := range s.Parts {
+			system.Services[i].Parts[j].StaleAfter = 0
 		}
 	}
 	m := monitor.New(monitor.Options{System: system, Targets: targets, Concurrency: cfg.Concurrency, Logger: log})

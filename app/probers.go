@@ -9,20 +9,27 @@ import (
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/awsapi"
 	"github.com/drwatch/drwatch/probes/awsbackup"
+	"github.com/drwatch/drwatch/probes/dns"
+	"github.com/drwatch/drwatch/probes/elb"
+	"github.com/drwatch/drwatch/probes/endpoint"
 	"github.com/drwatch/drwatch/probes/postgres"
 	"github.com/drwatch/drwatch/probes/rds"
 	"github.com/drwatch/drwatch/probes/redis"
+	"github.com/drwatch/drwatch/probes/route53"
 	"github.com/drwatch/drwatch/probes/s3"
 )
 
 // probers makes the probes of one configuration: it is the one place that knows
 // every kind. What probes of a kind share, they share within it.
 type probers struct {
-	instance string
-	aws      *awsapi.Pool
-	rds      *rds.Fleet
-	s3       *s3.Fleet
-	backups  *awsbackup.Fleet
+	instance  string
+	aws       *awsapi.Pool
+	rds       *rds.Fleet
+	s3        *s3.Fleet
+	backups   *awsbackup.Fleet
+	route53   *route53.Fleet
+	elb       *elb.Fleet
+	endpoints *endpoint.Fleet
 }
 
 // newProbers makes the probers of a configuration; recorder may be nil.
@@ -31,6 +38,7 @@ func newProbers(cfg *config.Config, recorder awsapi.Recorder) *probers {
 	return &probers{
 		instance: cfg.Instance.Name,
 		aws:      pool, rds: rds.NewFleet(pool), s3: s3.NewFleet(pool), backups: awsbackup.NewFleet(pool),
+		route53: route53.NewFleet(pool), elb: elb.NewFleet(pool), endpoints: endpoint.NewFleet(),
 	}
 }
 
@@ -38,7 +46,11 @@ func newProbers(cfg *config.Config, recorder awsapi.Recorder) *probers {
 func (p *probers) targets(cfg *config.Config) ([]monitor.Target, error) {
 	all := make([]monitor.Target, 0, len(cfg.Targets()))
 	for _, t := range cfg.Targets() {
-		prober, err := p.prober(t)
+		of := p.prober
+		if t.Part.Name != "" {
+			of = p.partProber
+		}
+		prober, err := of(t)
 		if err != nil {
 			return nil, fmt.Errorf("make the probe of %s: %w", t.ID, err)
 		}
@@ -72,5 +84,21 @@ func (p *probers) prober(t config.Target) (monitor.Prober, error) {
 		return awsbackup.New(*c.AWSBackup, target, p.backups)
 	default:
 		return nil, errors.New("the copy has no probe")
+	}
+}
+
+func (p *probers) partProber(t config.Target) (monitor.Prober, error) {
+	target := probes.Target{Service: t.Service, Part: t.Part, Instance: p.instance}
+	switch c := t.PartProbe; {
+	case c.Route53 != nil:
+		return route53.New(*c.Route53, target, p.route53)
+	case c.DNS != nil:
+		return dns.New(*c.DNS, target)
+	case c.Endpoint != nil:
+		return endpoint.New(*c.Endpoint, target, p.endpoints)
+	case c.ELB != nil:
+		return elb.New(*c.ELB, target, p.elb)
+	default:
+		return nil, errors.New("the part has no probe")
 	}
 }

@@ -56,8 +56,8 @@ var (
 	ready = Metric{
 		Name: "dr_ready", Type: prometheus.GaugeValue,
 		Labels: []string{"scenario"},
-		Help:   "1 when, in the scenario, each datastore has a copy that survives, is within its RPO and sound; 0 otherwise. The recovery time is not judged.",
-		Absent: "no datastore promises an RPO in the scenario, as by default in a service-failure",
+		Help:   "1 when, in the scenario, each datastore has a copy that survives, is within its RPO and sound, and nothing is in the way of the services that have to move; 0 otherwise. The recovery time as a whole is not judged.",
+		Absent: "no datastore promises an RPO in the scenario, and no service has to move in it, as by default in a service-failure",
 	}
 	checkState = Metric{
 		Name: "dr_check_state", Type: prometheus.GaugeValue,
@@ -160,6 +160,65 @@ var (
 		Help:   "Time between two backups that the file expects.",
 		Absent: "the last look failed, or the file says nothing about it",
 	}
+	dnsFailover = Metric{
+		Name: "dr_dns_failover_seconds", Type: prometheus.GaugeValue,
+		Labels: []string{"record"},
+		Help:   "Time from the failure of the primary to the last client that is led to the standby, at the worst: until the health check is sure, and until resolvers have forgotten the old answer. +Inf where it is not known.",
+		Absent: "the service has no part that looks at its record",
+	}
+	dnsTTL = Metric{
+		Name: "dr_dns_ttl_seconds", Type: prometheus.GaugeValue,
+		Labels: []string{"record", "view"},
+		Help:   "For how long resolvers keep the answer: as the record is set (view=\"route53\"), and as the authoritative servers give it (view=\"dns\").",
+		Absent: "the last look failed, or nothing tells the TTL",
+	}
+	dnsServed = Metric{
+		Name: "dr_dns_served", Type: prometheus.GaugeValue,
+		Labels: []string{"record", "side"},
+		Help:   "Share of the asked servers, resolvers and authoritative ones, that lead clients to the side: primary, standby, other, or nothing where there was no answer. Together they are 1.",
+		Absent: "the last look failed",
+	}
+	dnsHealthy = Metric{
+		Name: "dr_dns_health_check_healthy", Type: prometheus.GaugeValue,
+		Labels: []string{"record", "side"},
+		Help:   "1 when the health check of that member of the record is healthy in the eyes of the DNS service, 0 when it is not.",
+		Absent: "the last look failed, or the member has no health check",
+	}
+	dnsSample = Metric{
+		Name: "dr_dns_sample_timestamp_seconds", Type: prometheus.GaugeValue,
+		Labels: []string{"record"},
+		Help:   "When what is told of the record was so, where that was before the last look: one answer of the API serves several looks.",
+		Absent: "the last look failed, or what it told was of its own moment",
+	}
+	endpointUp = Metric{
+		Name: "dr_endpoint_up", Type: prometheus.GaugeValue,
+		Labels: []string{"endpoint_region", "target", "vantage"},
+		Help:   "1 when the endpoint serves clients as it should, as seen from the region vantage; 0 otherwise, also when nothing is known.",
+	}
+	endpointLatency = Metric{
+		Name: "dr_endpoint_latency_seconds", Type: prometheus.GaugeValue,
+		Labels: []string{"endpoint_region", "target", "vantage"},
+		Help:   "Time from the first packet to the end of the answer, at the last look.",
+		Absent: "there was no answer",
+	}
+	certificateExpiry = Metric{
+		Name: "dr_endpoint_certificate_expiry_timestamp_seconds", Type: prometheus.GaugeValue,
+		Labels: []string{"endpoint_region", "target", "vantage"},
+		Help:   "When the first certificate of the chain expires.",
+		Absent: "there is no TLS, or no certificate was seen",
+	}
+	healthyTargets = Metric{
+		Name: "dr_endpoint_healthy_targets", Type: prometheus.GaugeValue,
+		Labels: []string{"endpoint_region", "target", "vantage"},
+		Help:   "Servers that are healthy in the eyes of the load balancer.",
+		Absent: "the endpoint is no load balancer, or the last look failed",
+	}
+	healthyZones = Metric{
+		Name: "dr_endpoint_healthy_zones", Type: prometheus.GaugeValue,
+		Labels: []string{"endpoint_region", "target", "vantage"},
+		Help:   "Availability zones in which the load balancer has a healthy server.",
+		Absent: "the endpoint is no load balancer, or the last look failed",
+	}
 	clockOffset = Metric{
 		Name: "dr_clock_offset_seconds", Type: prometheus.GaugeValue,
 		Labels: []string{"target"},
@@ -241,7 +300,9 @@ func Catalogue() []Metric {
 		recoveryPoint, windowStart, rpoExposure, rpoObjective, rpoCompliant, rtoObjective, ready, checkState,
 		receivedLag, receivedLagBytes, replayLag, replayLagBytes, connected, lastMessage,
 		slotRetained, slotHeadroom, fullResyncs, applyDelay, timeline, lastSave, sourceSample,
-		backupSize, backupRatio, backupInterval, clockOffset,
+		backupSize, backupRatio, backupInterval,
+		dnsFailover, dnsTTL, dnsServed, dnsHealthy, dnsSample,
+		endpointUp, endpointLatency, certificateExpiry, healthyTargets, healthyZones, clockOffset,
 		probeSuccess, probeLastSuccess, probeLastDuration, probeAttempts, probeFailures, probeDuration,
 		buildInfo, reloadSuccessful, reloadTime, schedulerLate, probesInFlight, cloudRequests, cloudThrottles,
 	}

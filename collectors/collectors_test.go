@@ -33,15 +33,25 @@ func festivals() (readiness.System, readiness.Observations) {
 	rpo := map[readiness.Scenario]time.Duration{readiness.RegionFailure: time.Hour, readiness.DataCorruption: time.Hour}
 	system := readiness.System{Name: "festivals", PrimaryRegion: "eu-west-1", StandbyRegion: "eu-central-1", Datastores: []readiness.Datastore{
 		{Name: "db", RPO: rpo, Copies: []readiness.Copy{
-			{Name: "primary", Kind: readiness.Primary, Region: "eu-west-1", Probe: "postgres", Checks: []string{readiness.CheckRole}},
-			{Name: "replica", Kind: readiness.Replica, Region: "eu-central-1", Delay: time.Hour, Probe: "postgres", Checks: []string{readiness.CheckRole, readiness.CheckConnected}},
-			{Name: "dumps", Kind: readiness.Backup, Region: "eu-central-1", Probe: "s3"},
+			{Name: "primary", Kind: readiness.Primary, Region: "eu-west-1", Watch: readiness.Watch{Probe: "postgres", Checks: []string{readiness.CheckRole}}},
+			{Name: "replica", Kind: readiness.Replica, Region: "eu-central-1", Delay: time.Hour, Watch: readiness.Watch{Probe: "postgres", Checks: []string{readiness.CheckRole, readiness.CheckConnected}}},
+			{Name: "dumps", Kind: readiness.Backup, Region: "eu-central-1", Watch: readiness.Watch{Probe: "s3"}},
 		}},
 		{Name: "cache", RPO: rpo, Copies: []readiness.Copy{
-			{Name: "primary", Kind: readiness.Primary, Region: "eu-west-1", Probe: "redis"},
-			{Name: "never looked at", Kind: readiness.Replica, Region: "eu-central-1", Probe: "redis", Checks: []string{readiness.CheckConnected}},
+			{Name: "primary", Kind: readiness.Primary, Region: "eu-west-1", Watch: readiness.Watch{Probe: "redis"}},
+			{Name: "never looked at", Kind: readiness.Replica, Region: "eu-central-1", Watch: readiness.Watch{Probe: "redis", Checks: []string{readiness.CheckConnected}}},
 		}},
 	}}
+	record := readiness.Part{Name: "record", Kind: readiness.Record, Vantage: "eu-central-1", Watch: readiness.Watch{Probe: "route53", Checks: []string{"pair"}}}
+	resolvers := readiness.Part{Name: "resolvers", Kind: readiness.Resolution, Vantage: "eu-central-1", Watch: readiness.Watch{Probe: "dns"}}
+	standby := readiness.Part{Name: "standby", Kind: readiness.Endpoint, Region: "eu-central-1", Side: readiness.StandbySide, Vantage: "eu-central-1", Watch: readiness.Watch{Probe: "endpoint"}}
+	targets := readiness.Part{Name: "targets", Kind: readiness.Balancer, Region: "eu-central-1", Side: readiness.StandbySide, Vantage: "eu-central-1", Watch: readiness.Watch{Probe: "elb"}}
+	dark := standby
+	dark.Name = "never looked at"
+	system.Services = []readiness.Service{
+		{Name: "api.festivals.app", Scenarios: []readiness.Scenario{readiness.RegionFailure}, Parts: []readiness.Part{record, resolvers, standby, targets, dark}},
+		{Name: "dark", Parts: []readiness.Part{record}},
+	}
 	for _, s := range []readiness.Scenario{readiness.RegionFailure, readiness.DataCorruption} {
 		system.Scenarios = append(system.Scenarios, readiness.ScenarioObjective{Scenario: s, Objective: readiness.DefaultObjective(s)})
 	}
@@ -67,12 +77,23 @@ func festivals() (readiness.System, readiness.Observations) {
 	cache.Observe(system.Datastores[1].Copies[0], readiness.Observation{At: noon.Add(-5 * time.Second), Took: time.Second, Failure: &readiness.Failure{
 		Class: readiness.Denied, Err: errors.New("password wrong"),
 	}})
-	return system, func(id readiness.CopyID) *readiness.Seen {
-		if id.Datastore == "db" {
-			return db.Seen(id.Copy)
-		}
-		return cache.Seen(id.Copy)
+	api := readiness.NewSightings(readiness.Datastore{})
+	looked := func(p readiness.Part, r readiness.Reading) {
+		api.ObservePart(p, readiness.Observation{At: noon.Add(-time.Second), Took: 20 * time.Millisecond, Reading: r})
 	}
+	looked(record, readiness.Reading{
+		AsOf: readiness.Known(noon.Add(-50 * time.Second)), Checks: []readiness.Check{{Name: "pair", Status: readiness.Pass}},
+		Measures: map[readiness.Measure]float64{readiness.DNSFailoverSeconds: 156, readiness.DNSTTLSeconds: 60, readiness.PrimaryHealthy: 1, readiness.StandbyHealthy: 0},
+	})
+	looked(resolvers, readiness.Reading{Measures: map[readiness.Measure]float64{
+		readiness.DNSTTLSeconds: 60, readiness.DNSServedPrimary: 0.75, readiness.DNSServedStandby: 0.25, readiness.DNSServedOther: 0, readiness.DNSServedNothing: 0,
+	}})
+	looked(standby, readiness.Reading{Measures: map[readiness.Measure]float64{
+		readiness.EndpointUp: 1, readiness.EndpointLatencySeconds: 0.012, readiness.CertificateExpirySeconds: 1.8e9,
+	}})
+	looked(targets, readiness.Reading{Measures: map[readiness.Measure]float64{readiness.HealthyTargets: 3, readiness.HealthyZones: 2}})
+	all := map[string]*readiness.Sightings{"db": db, "cache": cache, "api.festivals.app": api, "dark": readiness.NewSightings(readiness.Datastore{})}
+	return system, func(id readiness.ID) *readiness.Seen { return all[id.Of].Seen(id.Name) }
 }
 
 func report() *readiness.Report {
@@ -208,7 +229,7 @@ func TestSystem_FailureTextIsNoLabel(t *testing.T) {
 func many(n int) *readiness.Report {
 	system, _ := festivals()
 	one := system.Datastores[0]
-	system.Datastores = nil
+	system.Datastores, system.Services = nil, nil
 	all := make(map[string]*readiness.Sightings)
 	checks := []string{"role", "same-system", "distinct-server", "receiver", "replay", "delay", "slots", "clock"}
 	for i := range n / 2 {
@@ -227,7 +248,7 @@ func many(n int) *readiness.Report {
 		}
 		all[d.Name] = s
 	}
-	return readiness.Evaluate(system, func(id readiness.CopyID) *readiness.Seen { return all[id.Datastore].Seen(id.Copy) }, noon)
+	return readiness.Evaluate(system, func(id readiness.ID) *readiness.Seen { return all[id.Of].Seen(id.Name) }, noon)
 }
 
 func count(families []*dto.MetricFamily) (series int) {

@@ -47,6 +47,9 @@ func (p *page) add(r *readiness.Report) {
 	for i := range r.Datastores {
 		p.addDatastore(&r.Datastores[i])
 	}
+	for i := range r.Services {
+		p.addService(&r.Services[i])
+	}
 }
 
 func (p *page) addDatastore(d *readiness.DatastoreReport) {
@@ -86,8 +89,61 @@ func (p *page) addCopy(datastore *dto.LabelPair, c *readiness.CopyReport) {
 		}
 	}
 	p.seconds(clockOffset, c.ClockOffset, p.pair("target", c.ID.String()))
-	p.addProbe(c)
+	p.addProbe(c.ID, &c.Probe)
 	p.addChecks(c.Checks)
+}
+
+// addService exposes the parts of a service. The record is known by the name of
+// the service, which has one at the most.
+func (p *page) addService(s *readiness.ServiceReport) {
+	record := p.pair("record", s.Name)
+	for i := range s.Parts {
+		part := &s.Parts[i]
+		switch part.Kind {
+		case readiness.Record, readiness.Resolution:
+			p.addName(record, part)
+		default:
+			p.addEndpoint(part)
+		}
+		p.addProbe(part.ID, &part.Probe)
+		p.addChecks(part.Checks)
+	}
+}
+
+func (p *page) addName(record *dto.LabelPair, part *readiness.PartReport) {
+	if part.Kind == readiness.Record {
+		failover, known := part.Measures[readiness.DNSFailoverSeconds]
+		if !known {
+			failover = math.Inf(1)
+		}
+		p.value(dnsFailover, failover, record)
+		p.moment(dnsSample, part.AsOf, record)
+	}
+	p.measure(dnsTTL, part, readiness.DNSTTLSeconds, record, p.pair("view", part.Probe.Kind))
+	p.measure(dnsServed, part, readiness.DNSServedPrimary, record, p.pair("side", string(readiness.PrimarySide)))
+	p.measure(dnsServed, part, readiness.DNSServedStandby, record, p.pair("side", string(readiness.StandbySide)))
+	p.measure(dnsServed, part, readiness.DNSServedOther, record, p.pair("side", "other"))
+	p.measure(dnsServed, part, readiness.DNSServedNothing, record, p.pair("side", "nothing"))
+	p.measure(dnsHealthy, part, readiness.PrimaryHealthy, record, p.pair("side", string(readiness.PrimarySide)))
+	p.measure(dnsHealthy, part, readiness.StandbyHealthy, record, p.pair("side", string(readiness.StandbySide)))
+}
+
+func (p *page) addEndpoint(part *readiness.PartReport) {
+	labels := []*dto.LabelPair{p.pair("endpoint_region", part.Region), p.pair("target", part.ID.String()), p.pair("vantage", part.Vantage)}
+	if part.Kind == readiness.Endpoint {
+		p.value(endpointUp, part.Measures[readiness.EndpointUp], labels...) // what is not known is not up
+	}
+	p.measure(endpointLatency, part, readiness.EndpointLatencySeconds, labels...)
+	p.measure(certificateExpiry, part, readiness.CertificateExpirySeconds, labels...)
+	p.measure(healthyTargets, part, readiness.HealthyTargets, labels...)
+	p.measure(healthyZones, part, readiness.HealthyZones, labels...)
+}
+
+// measure exposes a measure where it is known.
+func (p *page) measure(m Metric, part *readiness.PartReport, measure readiness.Measure, labels ...*dto.LabelPair) {
+	if value, known := part.Measures[measure]; known {
+		p.value(m, value, labels...)
+	}
 }
 
 // metricOf names the metric of each measure.
@@ -116,14 +172,14 @@ func metricOf(m readiness.Measure) (Metric, bool) {
 	}
 }
 
-func (p *page) addProbe(c *readiness.CopyReport) {
-	probe := p.pair("probe", c.ID.String())
-	p.flag(probeSuccess, c.Probe.Success, p.pair("kind", c.Probe.Kind), probe)
-	p.moment(probeLastSuccess, c.Probe.LastSuccess, probe)
-	p.seconds(probeLastDuration, c.Probe.LastDuration, probe)
-	p.value(probeAttempts, float64(c.Probe.Looks), probe)
+func (p *page) addProbe(id readiness.ID, r *readiness.ProbeReport) {
+	probe := p.pair("probe", id.String())
+	p.flag(probeSuccess, r.Success, p.pair("kind", r.Kind), probe)
+	p.moment(probeLastSuccess, r.LastSuccess, probe)
+	p.seconds(probeLastDuration, r.LastDuration, probe)
+	p.value(probeAttempts, float64(r.Looks), probe)
 	for _, class := range readiness.Classes() {
-		if failures := c.Probe.Failures[class]; failures > 0 {
+		if failures := r.Failures[class]; failures > 0 {
 			p.value(probeFailures, float64(failures), p.pair("class", string(class)), probe)
 		}
 	}

@@ -40,6 +40,7 @@ type Config struct {
 	Timeout     time.Duration `yaml:"timeout,omitempty" jsonschema:"default=5s" jsonschema_description:"How long one look may take; shorter than the shortest time between two looks."`
 	Concurrency int           `yaml:"concurrency,omitempty" jsonschema:"default=64,minimum=1,maximum=10000" jsonschema_description:"How many copies are looked at, at most, at the same time."`
 	Datastores  []Datastore   `yaml:"datastores" jsonschema:"minItems=1" jsonschema_description:"The databases, caches and buckets: each is data with one history."`
+	Services    []Service     `yaml:"services,omitempty" jsonschema_description:"What clients reach by a name, and what has to move to the standby region with it."`
 
 	system  readiness.System
 	targets []Target
@@ -75,9 +76,33 @@ type Copy struct {
 	Logical   bool                        `yaml:"logical,omitempty" jsonschema_description:"The replica applies changes to a database of its own, and is itself writable."`
 	Immutable bool                        `yaml:"immutable,omitempty" jsonschema_description:"Nobody can rewrite or delete the copy before its time; such a copy survives security-breach."`
 	Survives  map[readiness.Scenario]bool `yaml:"survives,omitempty" jsonschema_description:"Overrides, scenario by scenario, what is derived from kind, region, account, delay and immutable."`
-	Schedule  string                      `yaml:"schedule,omitempty" jsonschema_description:"When this copy is looked at, instead of the schedule of all."`
-	Timeout   time.Duration               `yaml:"timeout,omitempty" jsonschema_description:"How long a look at this copy may take, instead of the timeout of all."`
+	Timing    `yaml:",inline"`
 	Probe     `yaml:",inline"`
+}
+
+// Timing is when something is looked at, where it has a timing of its own.
+type Timing struct {
+	Schedule string        `yaml:"schedule,omitempty" jsonschema_description:"When it is looked at, instead of the schedule of all."`
+	Timeout  time.Duration `yaml:"timeout,omitempty" jsonschema_description:"How long a look at it may take, instead of the timeout of all."`
+}
+
+// Service is what clients reach by one name.
+type Service struct {
+	Name      string               `yaml:"name" jsonschema:"pattern=^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$,maxLength=63,example=api.festivals.app" jsonschema_description:"Name of the service, no other and no datastore has it."`
+	Host      string               `yaml:"host,omitempty" jsonschema_description:"The DNS name under which clients reach it, where that is not the name of the service."`
+	Scenarios []readiness.Scenario `yaml:"scenarios,omitempty" jsonschema:"minItems=1,uniqueItems=true" jsonschema_description:"The disasters in which the service has to move; region-failure where nothing is said."`
+	Primary   []string             `yaml:"primary,omitempty" jsonschema:"example=festivals-api-0a1b2c3d4e5f6a7b.eu-west-1.elb.amazonaws.com" jsonschema_description:"Where the name leads while the primary region serves: names of load balancers or other hosts, IP addresses, or prefixes of them."`
+	Standby   []string             `yaml:"standby,omitempty" jsonschema:"example=festivals-api-dr-9f8e7d6c5b4a3f2e.eu-central-1.elb.amazonaws.com" jsonschema_description:"Where it has to lead once the service has moved."`
+	Parts     []Part               `yaml:"parts" jsonschema:"minItems=1" jsonschema_description:"What the service needs in order to move, and the ways to see it."`
+}
+
+// Part is one thing that a service needs in order to move, or one way to see it.
+type Part struct {
+	Name      string         `yaml:"name" jsonschema:"pattern=^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$,maxLength=63,example=record" jsonschema_description:"Name of the part, no other of the service has it."`
+	Region    string         `yaml:"region,omitempty" jsonschema_description:"Region in which it is; a record, and what resolvers say, is in none."`
+	Side      readiness.Side `yaml:"side,omitempty" jsonschema_description:"The end of the failover that it belongs to. What is on the side of the primary is not asked for a move: that it is gone is what the move is for."`
+	Timing    `yaml:",inline"`
+	PartProbe `yaml:",inline"`
 }
 
 // Load reads the file at path. Mistakes in it are returned as [Errors].

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/drwatch/drwatch/config"
+	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -137,7 +138,62 @@ func TestFestivals_Loads(t *testing.T) {
 		{Scenario: readiness.DataCorruption, Objective: readiness.Objective{RPO: time.Hour, RTO: 4 * time.Hour}},
 		{Scenario: readiness.SecurityBreach, Objective: readiness.Objective{RPO: time.Hour, RTO: 24 * time.Hour}},
 	}, system.Scenarios)
-	require.Len(t, c.Targets(), 11)
+	require.Len(t, c.Targets(), 11+5)
+	require.Len(t, system.Services, 1)
+	api := system.Services[0]
+	require.Equal(t, "api.festivals.app", api.Name)
+	require.Equal(t, []readiness.Scenario{readiness.RegionFailure}, api.Scenarios)
+	require.Equal(t, []readiness.PartKind{readiness.Record, readiness.Resolution, readiness.Endpoint, readiness.Endpoint, readiness.Balancer}, kindsOf(api))
+	for i, part := range api.Parts {
+		require.Equal(t, "eu-central-1", part.Vantage)
+		target := c.Targets()[11+i]
+		require.Equal(t, readiness.ID{Of: api.Name, Name: part.Name}, target.ID)
+		require.Equal(t, part, target.Part)
+		require.Equal(t, probes.Service{
+			Host: "api.festivals.app", RTO: 4 * time.Hour,
+			Primary: []string{"festivals-api-0a1b2c3d4e5f6a7b.eu-west-1.elb.amazonaws.com"},
+			Standby: []string{"festivals-api-dr-9f8e7d6c5b4a3f2e.eu-central-1.elb.amazonaws.com"},
+		}, target.Service)
+	}
+}
+
+func kindsOf(s readiness.Service) (kinds []readiness.PartKind) {
+	for _, part := range s.Parts {
+		kinds = append(kinds, part.Kind)
+	}
+	return kinds
+}
+
+// A service that has to move in several disasters has to be back in the shortest of
+// the times that are promised for them; what was seen of a part does not count any
+// more when it is looked at elsewhere, or the service leads elsewhere.
+func TestParse_Service(t *testing.T) {
+	const file = `
+system: shop
+instance: { region: central }
+regions: { primary: west, standby: central }
+schedule: "@every 30s"
+datastores: [{ name: db, copies: [{ name: primary, kind: primary, region: west, redis: { url: "redis://a.example" } }] }]
+services:
+  - name: shop
+    host: shop.example.com.
+    scenarios: [service-failure, region-failure]
+    standby: [%s]
+    parts:
+      - { name: standby, region: central, side: standby, timeout: 3s, endpoint: { url: "https://shop.example.com/", address: "%s:443" } }
+`
+	parse := func(standby, address string) config.Target {
+		c, _, err := config.Parse("drwatch.yaml", fmt.Appendf(nil, file, standby, address), environment())
+		require.NoError(t, err)
+		return c.Targets()[1]
+	}
+	one := parse("lb.example.com", "lb.example.com")
+	require.Equal(t, "shop.example.com", one.Service.Host)
+	require.Equal(t, 15*time.Minute, one.Service.RTO)
+	require.Equal(t, 63*time.Second, one.Part.StaleAfter)
+	require.Equal(t, one.Fingerprint, parse("lb.example.com", "lb.example.com").Fingerprint)
+	require.NotEqual(t, one.Fingerprint, parse("lb.example.com", "lb2.example.com").Fingerprint)
+	require.NotEqual(t, one.Fingerprint, parse("lb2.example.com", "lb.example.com").Fingerprint)
 }
 
 // The environment alone points the shipped system at a lab.
@@ -272,7 +328,7 @@ func TestConfig_Targets(t *testing.T) {
 	targets := c.Targets()
 	require.Len(t, targets, 9)
 	delayed := targets[1]
-	require.Equal(t, readiness.CopyID{Datastore: "orders", Copy: "delayed"}, delayed.ID)
+	require.Equal(t, readiness.ID{Of: "orders", Name: "delayed"}, delayed.ID)
 	require.Equal(t, "@every 1m", delayed.Spec)
 	require.Equal(t, 10*time.Second, delayed.Timeout)
 	require.Equal(t, "ORDERS_PASSWORD", delayed.Probe.Postgres.PasswordEnv)
@@ -282,9 +338,8 @@ func TestConfig_Targets(t *testing.T) {
 	require.NotEmpty(t, checks)
 	require.Equal(t, readiness.Copy{
 		Name: "delayed", Kind: readiness.Replica, Region: "eu-central-1", Account: "111122223333",
-		Delay: time.Hour, Probe: "postgres",
-		Survives:   map[readiness.Scenario]bool{readiness.DataCorruption: true, readiness.SecurityBreach: false},
-		StaleAfter: 2*time.Minute + 10*time.Second,
+		Delay: time.Hour, Survives: map[readiness.Scenario]bool{readiness.DataCorruption: true, readiness.SecurityBreach: false},
+		Watch: readiness.Watch{Probe: "postgres", StaleAfter: 2*time.Minute + 10*time.Second},
 	}, delayed.Copy)
 	require.True(t, targets[2].Copy.Logical)
 	require.Equal(t, 11*time.Minute, targets[7].Copy.StaleAfter)

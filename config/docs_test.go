@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -176,7 +177,11 @@ func valueCell(s *jsonschema.Schema) string {
 	case strings.Contains(s.Pattern, "ms)"):
 		return "duration"
 	}
-	switch s.Type {
+	kind := s.Type
+	if len(s.AnyOf) > 0 { // or a variable
+		kind = s.AnyOf[0].Type
+	}
+	switch kind {
 	case "array":
 		if s.Items.Type == "string" {
 			return "list of texts"
@@ -191,14 +196,18 @@ func valueCell(s *jsonschema.Schema) string {
 	case "string":
 		return "text"
 	}
-	return s.Type
+	return kind
 }
 
 // meaningCell gives description, default and examples, in what a table can hold.
 func meaningCell(s *jsonschema.Schema) string {
 	text := s.Description
 	if s.Default != nil {
-		text += fmt.Sprintf(" Default: `%v`.", s.Default)
+		standard := s.Default
+		if number, ok := standard.(float64); ok {
+			standard = strconv.FormatFloat(number, 'f', -1, 64)
+		}
+		text += fmt.Sprintf(" Default: `%v`.", standard)
 	}
 	if len(s.Examples) > 0 {
 		words := make([]string, len(s.Examples))

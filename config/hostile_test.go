@@ -147,9 +147,14 @@ func FuzzParse(f *testing.F) {
 		for _, target := range c.Targets() {
 			require.NotNil(t, target.Schedule)
 			require.Positive(t, target.Timeout)
-			require.Greater(t, target.Copy.StaleAfter, target.Timeout)
-			require.NotEmpty(t, target.Copy.Checks)
-			require.NotEmpty(t, target.Copy.Probe)
+			watch := target.Copy.Watch
+			if target.Part.Name != "" {
+				watch = target.Part.Watch
+				require.NotEmpty(t, target.Part.Kind)
+			}
+			require.Greater(t, watch.StaleAfter, target.Timeout)
+			require.NotEmpty(t, watch.Checks)
+			require.NotEmpty(t, watch.Probe)
 			require.Len(t, target.Fingerprint, 64)
 		}
 	})

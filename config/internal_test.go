@@ -9,24 +9,34 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/readiness"
 )
 
 // A kind of probe that is in the file but not in kinds would load and never be
 // validated.
 func TestProbe_EveryFieldIsAKind(t *testing.T) {
+	everyFieldIsAKind(t, func(p Probe) []probeKind { return p.kinds(readiness.Copy{Kind: readiness.Primary}) })
+	everyFieldIsAKind(t, func(p PartProbe) []probeKind { return p.kinds(probes.Target{}) })
+}
+
+func everyFieldIsAKind[P any](t *testing.T, of func(P) []probeKind) {
+	t.Helper()
 	var fields, kinds []string
-	for i := range reflect.TypeFor[Probe]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[Probe]().Field(i).Tag.Get("yaml"), ",")
+	for i := range reflect.TypeFor[P]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[P]().Field(i).Tag.Get("yaml"), ",")
 		fields = append(fields, name)
-		var p Probe
+		var p P
 		field := reflect.ValueOf(&p).Elem().Field(i)
 		field.Set(reflect.New(field.Type().Elem()))
-		require.Equal(t, name, p.kind())
-		require.NotEmpty(t, p.checks(readiness.Copy{Kind: readiness.Primary}), name)
-		require.NotEmpty(t, p.written()[0].validate(readiness.Copy{Kind: readiness.Primary}), "an empty %s is no place to look", name)
+		require.Equal(t, name, deciding(of(p)).name)
+		require.NotEmpty(t, checks(of(p)), name)
+		if name != "dns" { // which knows whom to ask from the machine, and for what from the service
+			require.NotEmpty(t, written(of(p))[0].validate(), "an empty %s is no place to look", name)
+		}
 	}
-	for _, k := range (Probe{}).kinds() {
+	var none P
+	for _, k := range of(none) {
 		kinds = append(kinds, k.name)
 		require.False(t, k.set)
 	}

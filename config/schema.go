@@ -26,12 +26,19 @@ const (
 
 // Schema is the JSON Schema of drwatch.yaml, for editors. It is the one against
 // which files are checked, but that a ${VARIABLE} may stand where a text of some
-// form is wanted: files are checked when variables have been replaced.
+// form, a number or a truth value is wanted: files are checked when variables have been replaced.
 func Schema() ([]byte, error) {
 	schema := reflectSchema(reflect.TypeFor[Config]())
 	schema.Title = "drwatch.yaml"
 	schema.Description = "What drwatch watches, and what is promised about it."
 	walkSchema(schema, nil, func(_ []string, s *jsonschema.Schema) {
+		if s.Type == "integer" || s.Type == "boolean" {
+			s.AnyOf = []*jsonschema.Schema{
+				{Type: s.Type, Minimum: s.Minimum, Maximum: s.Maximum},
+				{Type: "string", Pattern: someVariable},
+			}
+			s.Type, s.Minimum, s.Maximum = "", "", ""
+		}
 		if s.Pattern != "" && !strings.HasSuffix(s.Pattern, orVariable) {
 			s.Pattern += orVariable
 			s.MaxLength = nil
@@ -44,8 +51,11 @@ func Schema() ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// orVariable lets a pattern match what has a variable in it.
-const orVariable = `|\$\{`
+const (
+	someVariable = `\$\{`
+	// orVariable lets a pattern match what has a variable in it.
+	orVariable = `|` + someVariable
+)
 
 // walkSchema visits all that is known, parents first: keys as they are, the
 // items of a list as the step [].
@@ -83,6 +93,10 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 		return form(promisePattern)
 	case t == reflect.TypeFor[readiness.CopyKind]():
 		return enumOf(readiness.CopyKinds())
+	case t == reflect.TypeFor[readiness.Side]():
+		return enumOf([]readiness.Side{readiness.PrimarySide, readiness.StandbySide})
+	case t == reflect.TypeFor[readiness.Scenario]():
+		return enumOf(readiness.Scenarios())
 	case t.Kind() == reflect.Map && t.Key() == reflect.TypeFor[readiness.Scenario]():
 		return byScenario(t.Elem())
 	}

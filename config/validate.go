@@ -25,10 +25,11 @@ func validate(c *Config, s schedules, f *findings) {
 	v.validateRegions()
 	v.validateObjectives()
 	v.positive(path("timeout"), c.Timeout)
-	if t, ok := v.validateSchedule(nil, c.Schedule); ok && c.someCopyHasNoTimingOfItsOwn() {
+	if t, ok := v.validateSchedule(nil, c.Schedule); ok && c.someHaveNoTimingOfTheirOwn() {
 		v.validateTiming(nil, t, c.Timeout)
 	}
 	v.validateDatastores()
+	v.validateServices()
 }
 
 // path joins keys and indexes.
@@ -139,15 +140,28 @@ func (v *validator) validateTiming(at []string, t timing, timeout time.Duration)
 	}
 }
 
-// someCopyHasNoTimingOfItsOwn reports whether the schedule and the timeout of
-// all are ever used together.
-func (c *Config) someCopyHasNoTimingOfItsOwn() bool {
+// someHaveNoTimingOfTheirOwn reports whether the schedule and the timeout of all
+// are ever used together.
+func (c *Config) someHaveNoTimingOfTheirOwn() bool {
 	return slices.ContainsFunc(c.Datastores, func(d Datastore) bool {
-		return slices.ContainsFunc(d.Copies, func(cp Copy) bool { return !cp.hasTiming() })
+		return slices.ContainsFunc(d.Copies, func(cp Copy) bool { return !cp.isOwn() })
+	}) || slices.ContainsFunc(c.Services, func(s Service) bool {
+		return slices.ContainsFunc(s.Parts, func(p Part) bool { return !p.isOwn() })
 	})
 }
 
-func (cp Copy) hasTiming() bool { return cp.Schedule != "" || cp.Timeout != 0 }
+// isOwn reports whether anything of the timing is not that of all.
+func (t Timing) isOwn() bool { return t.Schedule != "" || t.Timeout != 0 }
+
+func (v *validator) validateOwnTiming(at []string, own Timing) {
+	v.positive(path(at, "timeout"), own.Timeout)
+	if !own.isOwn() {
+		return
+	}
+	if t, ok := v.validateSchedule(at, v.config.scheduleOf(own)); ok {
+		v.validateTiming(at, t, v.config.timeoutOf(own))
+	}
+}
 
 func (v *validator) validateDatastores() {
 	seen := make(map[string]int)
@@ -191,22 +205,23 @@ func (v *validator) validateCopies(at []string, d Datastore) {
 func (v *validator) validateCopy(at []string, c Copy) {
 	v.validateRegion(path(at, "region"), c.Region)
 	v.positive(path(at, "delay"), c.Delay)
-	v.positive(path(at, "timeout"), c.Timeout)
-	if c.hasTiming() {
-		if t, ok := v.validateSchedule(at, v.config.scheduleOf(c)); ok {
-			v.validateTiming(at, t, v.config.timeoutOf(c))
-		}
+	v.validateOwnTiming(at, c.Timing)
+	declared := c.declared()
+	if c.Kind != readiness.Replica {
+		declared.Delay, declared.Logical = 0, false // said already
 	}
-	kinds := v.validateProbe(at, c)
+	kinds := v.validateProbe(at, c.kinds(declared))
 	if v.isWrong(path(at, "kind")) {
 		return // what else may be said depends on it
 	}
 	v.validateKind(at, c)
-	if c.Kind != readiness.Replica {
-		c.Delay, c.Logical = 0, false // said already
-	}
+	v.validateOf(at, kinds)
+}
+
+// validateOf tells the mistakes in the parts of the file that are the probes' own.
+func (v *validator) validateOf(at []string, kinds []probeKind) {
 	for _, k := range kinds {
-		for _, p := range k.validate(c.declared()) {
+		for _, p := range k.validate() {
 			v.errorAt(path(at, k.name, steps(p.Path)), p.Message)
 		}
 	}
@@ -227,23 +242,27 @@ func (v *validator) validateKind(at []string, c Copy) {
 
 // validateProbe checks that there is one probe, or one of the server and one of
 // its platform, and gives them.
-func (v *validator) validateProbe(at []string, c Copy) []probeKind {
+func (v *validator) validateProbe(at []string, kinds []probeKind) []probeKind {
+	what, except := "copy", " (beside postgres there may be rds): make two copies of it"
+	if kinds[0].part != "" {
+		what, except = "part", ": make two parts of it"
+	}
 	var known []string
-	var written []probeKind
-	for _, k := range c.kinds() {
+	var there []probeKind
+	for _, k := range kinds {
 		known = append(known, k.name)
 		if place := path(at, k.name); v.doc.has(place) || v.isWrong(place) {
-			written = append(written, k)
+			there = append(there, k)
 		}
 	}
 	switch {
-	case len(written) == 0:
-		v.errorAt(at, fmt.Sprintf("nothing looks at this copy, so nothing could be known of it: add a probe, one of %s", strings.Join(known, ", ")))
+	case len(there) == 0:
+		v.errorAt(at, fmt.Sprintf("nothing looks at this %s, so nothing could be known of it: add a probe, one of %s", what, strings.Join(known, ", ")))
 		return nil
-	case len(written) == 1, len(written) == 2 && written[1].beside == written[0].name:
-		return c.written()
+	case len(there) == 1, len(there) == 2 && there[1].beside != "" && there[1].beside == there[0].name:
+		return written(kinds)
 	default:
-		v.errorAt(path(at, written[len(written)-1].name), fmt.Sprintf("there is %s already, and one probe looks at a copy (beside postgres there may be rds): make two copies of it", written[0].name))
+		v.errorAt(path(at, there[len(there)-1].name), fmt.Sprintf("there is %s already, and one probe looks at a %s%s", there[0].name, what, except))
 		return nil
 	}
 }
@@ -268,7 +287,7 @@ func (v *validator) warnOfSlowLooks(at []string, i int) {
 	for _, s := range readiness.Scenarios() {
 		rpo, fastest := store.RPO[s], time.Duration(0)
 		for j, c := range store.Copies {
-			t, err := v.schedules.get(v.config.scheduleOf(v.config.Datastores[i].Copies[j]))
+			t, err := v.schedules.get(v.config.scheduleOf(v.config.Datastores[i].Copies[j].Timing))
 			if err == nil && v.system.Survives(store, c, s) && (fastest == 0 || t.shortest < fastest) {
 				fastest = t.shortest
 			}

@@ -121,6 +121,9 @@ func (p printer) report(r *readiness.Report, all bool) string {
 	b.WriteString("\n\n")
 	fmt.Fprintf(&b, "If it happened now\n%s\n\n", p.coverage(r))
 	fmt.Fprintf(&b, "Copies\n%s\n", p.copies(r))
+	if len(r.Services) > 0 {
+		fmt.Fprintf(&b, "\nServices\n%s\n", p.services(r))
+	}
 	if findings := p.findings(r, all); findings != "" {
 		fmt.Fprintf(&b, "\nChecks\n%s\n", findings)
 	}
@@ -128,7 +131,7 @@ func (p printer) report(r *readiness.Report, all bool) string {
 }
 
 func (p printer) coverage(r *readiness.Report) string {
-	t := p.table("datastore", "scenario", "would be lost", "RPO", "ready", "best copy", "why not")
+	t := p.table("data or service", "scenario", "would be lost", "RPO", "ready", "best copy", "why not")
 	for _, d := range r.Datastores {
 		for _, c := range d.Coverage {
 			lost := "without bound"
@@ -136,6 +139,11 @@ func (p printer) coverage(r *readiness.Report) string {
 				lost = exposure.String()
 			}
 			t.AppendRow(table.Row{d.Name, c.Scenario, lost, c.RPO, p.status(c.Ready), best(c), c.Because})
+		}
+	}
+	for _, s := range r.Services {
+		for _, scenario := range s.Scenarios {
+			t.AppendRow(table.Row{s.Name, scenario, "-", "-", p.status(s.Status), "-", s.Because})
 		}
 	}
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 7, WidthMax: 60, WidthMaxEnforcer: text.WrapSoft}})
@@ -162,6 +170,16 @@ func (p printer) copies(r *readiness.Report) string {
 				age = r.Age(at).String()
 			}
 			t.AppendRow(table.Row{c.ID, c.Kind, c.Region, p.status(c.Status), point, age, orDash(string(c.Basis)), lag(c, c.ReceivedLag), lag(c, c.ReplayLag)})
+		}
+	}
+	return t.Render()
+}
+
+func (p printer) services(r *readiness.Report) string {
+	t := p.table("part", "kind", "region", "state", "seen")
+	for _, s := range r.Services {
+		for _, part := range s.Parts {
+			t.AppendRow(table.Row{part.ID, part.Kind, orDash(part.Region), p.status(part.Status), orDash(part.Summary())})
 		}
 	}
 	return t.Render()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,12 +92,14 @@ With --serve, drwatch watches the lab from the same process.`,
 // labEnvironment points the Festivals example at the lab: as from the standby
 // region, so the primaries are seen over the links that can be cut.
 func labEnvironment(e lab.Endpoints) map[string]string {
-	return map[string]string{
+	environment := map[string]string{
 		"FESTIVALS_SCHEDULE":               "@every 2s",
 		"FESTIVALS_TIMEOUT":                "1s",
 		"FESTIVALS_AWS_SCHEDULE":           "@every 2s",
 		"FESTIVALS_AWS_TIMEOUT":            "1s",
 		"FESTIVALS_AWS_MAX_AGE":            "1s",
+		"FESTIVALS_ROUTE53_SCHEDULE":       "@every 10s",
+		"FESTIVALS_ROUTE53_TIMEOUT":        "9s",
 		"FESTIVALS_POSTGRES_PRIMARY":       e.Postgres.PrimaryAcross.URL,
 		"FESTIVALS_POSTGRES_REPLICA":       e.Postgres.Standby.URL,
 		"FESTIVALS_POSTGRES_PASSWORD_FILE": e.Postgres.PasswordFiles["drwatch"],
@@ -104,6 +107,18 @@ func labEnvironment(e lab.Endpoints) map[string]string {
 		"FESTIVALS_REDIS_REPLICA":          e.Redis.Standby.URL,
 		"FESTIVALS_REDIS_PASSWORD_FILE":    e.Redis.PasswordFiles["drwatch"],
 	}
+	if e.API != nil {
+		maps.Copy(environment, map[string]string{
+			"FESTIVALS_RESOLVER_A":  e.API.Resolvers[0],
+			"FESTIVALS_RESOLVER_B":  e.API.Resolvers[1],
+			"FESTIVALS_DNS_PORT":    strconv.Itoa(e.API.DNSPort),
+			"FESTIVALS_API_PORT":    ":" + strconv.Itoa(e.API.Port),
+			"FESTIVALS_API_PRIMARY": e.API.PrimaryAcross,
+			"FESTIVALS_API_STANDBY": e.API.Standby,
+			"FESTIVALS_API_CA_FILE": e.CAFile,
+		})
+	}
+	return environment
 }
 
 // writeLabConfig writes the example with the lab's addresses in it, so that

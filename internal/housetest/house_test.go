@@ -40,13 +40,17 @@ func allowed() map[string][]string {
 		"probes/s3":          {"readiness", "probes", "probes/awsapi", "probes/s3/archive"},
 		"probes/s3/archive":  {}, // foreign bytes, and nothing of ours
 		"probes/awsbackup":   {"readiness", "probes", "probes/awsapi"},
+		"probes/route53":     {"readiness", "probes", "probes/awsapi"},
+		"probes/elb":         {"readiness", "probes", "probes/awsapi"},
 		"config":             {"readiness", "secret", "probes", "probes/..."},
 		"monitor":            {"readiness", "probes"},
 		"collectors":         {"readiness"},
 		"web":                {"readiness"},
 		"app":                {"readiness", "probes/...", "config", "monitor", "collectors", "web", "probes"},
-		"lab/aws":            {},          // neither does it know what asks it
-		"lab":                {"lab/aws"}, // knows nothing of what watches it
+		"lab/aws":            {}, // neither does it know what asks it
+		"lab/dns":            {},
+		"lab/api":            {},
+		"lab":                {"lab/aws", "lab/dns", "lab/api"}, // knows nothing of what watches it
 		"lab/labtest":        {"lab"},
 		"examples/festivals": {},
 		"cmd/drwatch":        {"app", "collectors", "config", "examples/festivals", "lab", "probes/postgres", "readiness"},
