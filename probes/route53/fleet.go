@@ -138,7 +138,7 @@ func newAccount(s *awsapi.Session, b *budget) *account {
 		found, _, err := zones.all(ctx, nil)
 		return found, err
 	})
-	a.checks = awsapi.NewShared(a.every(minute, 1), s.Now, func(ctx context.Context) (checked, error) {
+	a.checks = awsapi.NewShared(a.freshness(1), s.Now, func(ctx context.Context) (checked, error) {
 		found, begun, err := all.all(ctx, nil)
 		c := checked{checks: make(checks, len(found)), begun: begun}
 		for _, h := range found {
@@ -149,12 +149,10 @@ func newAccount(s *awsapi.Session, b *budget) *account {
 	return a
 }
 
-// every is the freshness of what takes so many calls and is wanted once in a period, or
-// as the access says: then as often as the number of calls allows.
-func (a *account) every(period time.Duration, calls int) awsapi.Freshness {
-	if age := a.session.Access().MaxAge; age > 0 {
-		period = age
-	}
+// freshness is that of what takes so many calls and is wanted once a minute, or as the
+// access says: then as often as the number of calls allows.
+func (a *account) freshness(calls int) awsapi.Freshness {
+	period := cmp.Or(a.session.Access().MaxAge, minute)
 	f := awsapi.Every(max(period, time.Duration(calls)*minute/aMinute))
 	f.Keep, f.Retry = max(f.Keep, keepFor), retry
 	return f
@@ -216,7 +214,7 @@ func (a *account) recordsOf(ctx context.Context, z zone, all []zone) (listing, e
 	shared := a.records[z.id]
 	a.mu.Unlock()
 	if shared == nil {
-		freshness := a.every(minute, a.cost(all))
+		freshness := a.freshness(a.cost(all))
 		a.mu.Lock()
 		if shared = a.records[z.id]; shared == nil {
 			shared = awsapi.NewShared(freshness, a.session.Now, a.lister(z))
@@ -230,7 +228,7 @@ func (a *account) recordsOf(ctx context.Context, z zone, all []zone) (listing, e
 
 // call makes one call when its turn has come, and makes it again where the way to
 // Route 53 failed it.
-func call[O any](ctx context.Context, a *account, action string, make func(context.Context, *route53.Client) (O, error)) (O, error) {
+func call[O any](ctx context.Context, a *account, action string, ask func(context.Context, *route53.Client) (O, error)) (O, error) {
 	var none O
 	client, err := a.client.Get(ctx)
 	if err != nil {
@@ -240,7 +238,7 @@ func call[O any](ctx context.Context, a *account, action string, make func(conte
 		if err := a.budget.take(ctx, callsAMinute, patience); err != nil {
 			return none, err
 		}
-		answer, err := make(ctx, client.Value)
+		answer, err := ask(ctx, client.Value)
 		a.budget.told(err)
 		if err == nil || attempt == 2 || probes.AsFailure(a.session.Failure(err, action)).Class != readiness.Unreachable {
 			return answer, err

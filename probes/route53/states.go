@@ -92,7 +92,7 @@ func (a *account) turnOf(id string) (*state, report, bool) {
 	now := a.session.Now()
 	s := a.states[id]
 	if s == nil {
-		f := a.every(minute, 1)
+		f := a.freshness(1)
 		f.Keep, f.Retry = stateKept, stateRetry
 		s = &state{shared: awsapi.NewShared(f, a.session.Now, func(ctx context.Context) (report, error) { return a.askState(ctx, id) })}
 		a.states[id] = s
@@ -105,7 +105,7 @@ func (a *account) turnOf(id string) (*state, report, bool) {
 	}
 	last := s.last.Value
 	last.at = s.last.At
-	return s, last, s.known && readiness.Elapsed(s.last.At, now) < a.every(minute, a.watched).Fresh
+	return s, last, s.known && readiness.Elapsed(s.last.At, now) < a.freshness(a.watched).Fresh
 }
 
 // askState asks what the checkers of a health check say.
