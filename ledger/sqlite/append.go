@@ -1,0 +1,224 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/drwatch/drwatch/ledger"
+)
+
+// statements are those of the writer, read by SQLite once.
+type statements struct {
+	stream, newStream, grow, insert, move *sql.Stmt
+}
+
+func (s *statements) prepare(ctx context.Context, db *sql.DB) (err error) {
+	for _, each := range []struct {
+		into **sql.Stmt
+		text string
+	}{
+		{&s.stream, "SELECT number, newest FROM streams WHERE name = ?"},
+		{&s.newStream, "INSERT INTO streams (name, newest) VALUES (?, ?) RETURNING number"},
+		{&s.grow, "UPDATE streams SET newest = ? WHERE number = ?"},
+		{&s.insert, `INSERT INTO events (position, stream, sequence, id, time, kind, actor, body, previous, hash)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&s.move, "UPDATE ledger SET last = ?, head = ?"},
+	} {
+		if *each.into, err = db.PrepareContext(ctx, each.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Append adds the drafts in one step.
+func (s *Store) Append(ctx context.Context, a ledger.Append) (events []ledger.Event, err error) {
+	if err := a.Check(); err != nil {
+		return nil, err
+	}
+	err = s.write(ctx, "append to "+a.Stream, func(ctx context.Context, tx *sql.Tx) (err error) {
+		events, err = s.append(ctx, tx, a)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return events, nil
+}
+
+func (s *Store) append(ctx context.Context, tx *sql.Tx, a ledger.Append) ([]ledger.Event, error) {
+	known, err := s.stream(ctx, tx, a.Stream)
+	if err != nil {
+		return nil, err
+	}
+	there, err := arrived(ctx, tx, known, a)
+	if err != nil || len(there) > 0 {
+		return there, err
+	}
+	if a.After != ledger.Any && a.After != known.newest {
+		return nil, &ledger.ConflictError{Stream: a.Stream, After: a.After, Newest: known.newest}
+	}
+	if a.Under != nil {
+		if err := s.mustHold(ctx, tx, *a.Under); err != nil {
+			return nil, err
+		}
+	}
+	e, err := endsOf(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	position, sequence, head := uint64(e.last), known.newest, e.head
+	events := make([]ledger.Event, 0, len(a.Drafts))
+	for _, d := range a.Drafts {
+		position, sequence = position+1, sequence+1
+		event := ledger.Seal(d, a.Stream, position, sequence, head)
+		events, head = append(events, event), event.Hash
+	}
+	known.newest = sequence
+	return events, s.add(ctx, tx, map[string]*stream{a.Stream: known}, events)
+}
+
+// stream is what is noted of one; its number is 0 where it is new.
+type stream struct {
+	number int64
+	newest uint64
+}
+
+func (s *Store) stream(ctx context.Context, tx *sql.Tx, name string) (*stream, error) {
+	var known stream
+	err := tx.StmtContext(ctx, s.statements.stream).QueryRowContext(ctx, name).Scan(&known.number, &known.newest)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return &known, err
+}
+
+// arrived gives the events of the drafts where all of them are there already. Some
+// of them, or others under their IDs, are a mistake of the writer.
+func arrived(ctx context.Context, tx *sql.Tx, in *stream, a ledger.Append) ([]ledger.Event, error) {
+	there, err := named(ctx, tx, in, a.Drafts)
+	if err != nil || len(there) == 0 {
+		return nil, err
+	}
+	events := make([]ledger.Event, 0, len(a.Drafts))
+	sequence := uint64(0)
+	for i, d := range a.Drafts {
+		e, ok := there[d.ID]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("%w: %d of the %d drafts for %s are there already, and number %d (id %q) is not: append what was asked before, or only what is new",
+				ledger.ErrInvalid, len(there), len(a.Drafts), a.Stream, i+1, d.ID)
+		case e.Kind != d.Kind || e.Actor != d.Actor || !bytes.Equal(e.Body, d.Body):
+			return nil, fmt.Errorf("%w: event %d of %s has the id %s already, and says something else", ledger.ErrInvalid, e.Sequence, a.Stream, d.ID)
+		case e.Sequence <= sequence:
+			return nil, fmt.Errorf("%w: the drafts for %s are there already, and in another order", ledger.ErrInvalid, a.Stream)
+		}
+		events, sequence = append(events, e), e.Sequence
+	}
+	return events, nil
+}
+
+// named gives the events of a stream that have the IDs of drafts.
+func named(ctx context.Context, tx *sql.Tx, in *stream, drafts []ledger.Draft) (map[string]ledger.Event, error) {
+	var ids []string
+	for _, d := range drafts {
+		if d.ID != "" {
+			ids = append(ids, d.ID)
+		}
+	}
+	if in.number == 0 || len(ids) == 0 {
+		return nil, nil
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, columns+" WHERE stream = ? AND id IN (SELECT value FROM json_each(?))", in.number, string(list))
+	found, err := events(rows, err, math.MaxInt) // the drafts are in memory too
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[string]ledger.Event, len(found))
+	for _, e := range found {
+		there[e.ID] = e
+	}
+	return there, nil
+}
+
+// add adds events to their streams, whose newest sequence numbers are raised
+// already, and moves the end of the log.
+func (s *Store) add(ctx context.Context, tx *sql.Tx, streams map[string]*stream, events []ledger.Event) error {
+	for name, in := range streams {
+		var err error
+		if in.number != 0 {
+			_, err = tx.StmtContext(ctx, s.statements.grow).ExecContext(ctx, in.newest, in.number)
+		} else {
+			err = tx.StmtContext(ctx, s.statements.newStream).QueryRowContext(ctx, name, in.newest).Scan(&in.number)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	insert := tx.StmtContext(ctx, s.statements.insert)
+	for _, e := range events {
+		_, err := insert.ExecContext(ctx, e.Position, streams[e.Stream].number, e.Sequence, e.ID, e.Time.UnixMicro(), e.Kind, e.Actor, e.Body, e.Previous[:], e.Hash[:])
+		switch codeOf(err) {
+		case sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
+			return &ledger.CorruptError{Position: e.Position, What: "it comes after the newest that was noted" + restore}
+		case sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+			return fmt.Errorf("%w: event %d has the id %s, which another of %s has", ledger.ErrInvalid, e.Position, e.ID, e.Stream)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	newest := events[len(events)-1]
+	_, err := tx.StmtContext(ctx, s.statements.move).ExecContext(ctx, newest.Position, newest.Hash[:])
+	return err
+}
+
+// step is how many events are pruned at once, so that others can write in between.
+const step = 1000
+
+// Prune removes the oldest events, some at a time; one that was broken off has
+// removed the oldest of them.
+func (s *Store) Prune(ctx context.Context, upTo uint64) error {
+	for done := false; !done; {
+		err := s.write(ctx, "prune", func(ctx context.Context, tx *sql.Tx) (err error) {
+			done, err = prune(ctx, tx, number(upTo))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func prune(ctx context.Context, tx *sql.Tx, upTo int64) (done bool, err error) {
+	e, err := endsOf(ctx, tx)
+	if err != nil {
+		return false, err
+	}
+	upTo = min(upTo, e.last)
+	base := min(upTo, e.base+step)
+	if base <= e.base {
+		return true, nil
+	}
+	var last []byte
+	if err := tx.QueryRowContext(ctx, "SELECT hash FROM events WHERE position = ?", base).Scan(&last); err != nil {
+		return false, err
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE ledger SET base = ?, base_hash = ?", base, last); err != nil {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM events WHERE position <= ?", base)
+	return base == upTo, err
+}
