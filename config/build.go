@@ -40,6 +40,12 @@ type Target struct {
 // System is what is to be recovered, with every objective resolved.
 func (c *Config) System() readiness.System { return c.system }
 
+// Path is the name of the file, as it was given.
+func (c *Config) Path() string { return c.path }
+
+// Fingerprint is the SHA-256 of the file, in hexadecimal digits.
+func (c *Config) Fingerprint() string { return c.fingerprint }
+
 // Targets are the copies of all datastores and the parts of all services, in the
 // order of the file.
 func (c *Config) Targets() []Target { return c.targets }

@@ -13,11 +13,14 @@
 package config
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"time"
 
+	"github.com/drwatch/drwatch/audit"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -40,10 +43,14 @@ type Config struct {
 	Timeout     time.Duration `yaml:"timeout,omitempty" jsonschema:"default=5s" jsonschema_description:"How long one look may take; shorter than the shortest time between two looks."`
 	Concurrency int           `yaml:"concurrency,omitempty" jsonschema:"default=64,minimum=1,maximum=10000" jsonschema_description:"How many copies are looked at, at most, at the same time."`
 	Datastores  []Datastore   `yaml:"datastores" jsonschema:"minItems=1" jsonschema_description:"The databases, caches and buckets: each is data with one history."`
+	Ledger      *Ledger       `yaml:"ledger,omitempty" jsonschema_description:"Where what must outlive the process is kept. Without it there are no attestations and no history."`
+	Audit       audit.Config  `yaml:"audit,omitempty" jsonschema_description:"The checklists, and what they rest on beside checks: runbooks, contacts, and the word of people."`
 	Services    []Service     `yaml:"services,omitempty" jsonschema_description:"What clients reach by a name, and what has to move to the standby region with it."`
 
-	system  readiness.System
-	targets []Target
+	system      readiness.System
+	targets     []Target
+	path        string
+	fingerprint string
 }
 
 // Instance is one running drwatch.
@@ -147,6 +154,8 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 		return nil, nil, f.errors.sorted()
 	}
 	c.build(schedules)
+	sum := sha256.Sum256(data)
+	c.path, c.fingerprint = name, hex.EncodeToString(sum[:])
 	return c, Warnings(Errors(f.warnings).sorted()), nil
 }
 

@@ -183,8 +183,15 @@ func valueCell(s *jsonschema.Schema) string {
 	}
 	switch kind {
 	case "array":
-		if s.Items.Type == "string" {
+		items := s.Items.Type
+		if len(s.Items.AnyOf) > 0 { // or a variable
+			items = s.Items.AnyOf[0].Type
+		}
+		switch items {
+		case "string":
 			return "list of texts"
+		case "integer":
+			return "list of whole numbers"
 		}
 		return "list of mappings"
 	case "object":

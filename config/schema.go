@@ -12,7 +12,7 @@ import (
 	"github.com/drwatch/drwatch/readiness"
 )
 
-//go:generate go test -run TestSchemaFile\|TestReference -update .
+//go:generate go test -run TestSchemaFile|TestReference -update .
 
 // The patterns of texts that have a form. The numbers of a duration are bounded
 // so that whatever fits the pattern is a Go duration.

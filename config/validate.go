@@ -30,6 +30,8 @@ func validate(c *Config, s schedules, f *findings) {
 	}
 	v.validateDatastores()
 	v.validateServices()
+	v.validateLedger()
+	v.validateAudit()
 }
 
 // path joins keys and indexes.

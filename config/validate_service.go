@@ -2,6 +2,9 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
 
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/readiness"
@@ -22,8 +25,53 @@ func (v *validator) validateServices() {
 		} else {
 			seen[s.Name] = i
 		}
+		v.validateSides(at, s)
 		v.validateParts(at, s)
 	}
+}
+
+// validateSides checks where the name leads: a url, a port or the name itself is
+// never what a record or an address is held against.
+func (v *validator) validateSides(at []string, s Service) {
+	host, first := bare(v.config.reached(s).Host), make(map[string]string)
+	for _, side := range []struct {
+		key    string
+		places []string
+	}{{"primary", s.Primary}, {"standby", s.Standby}} {
+		for i, place := range side.places {
+			at := path(at, side.key, i)
+			switch other, taken := first[bare(place)]; {
+			case v.isWrong(at):
+			case !leadsTo(place):
+				v.errorAt(at, fmt.Sprintf("%q is neither the name of a host, nor an IP address, nor a prefix: write it without scheme, port and path", place))
+			case bare(place) == host:
+				v.errorAt(at, fmt.Sprintf("%s is the name of the service itself: write what it leads to on this side, such as the load balancer", place))
+			case taken && other != side.key:
+				v.errorAt(at, fmt.Sprintf("%s is on the other side, too: the two could not be told apart", place))
+			default:
+				first[bare(place)] = side.key
+			}
+		}
+	}
+}
+
+// bare is the name in the form in which names are compared.
+func bare(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+var (
+	hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?$`)
+	numbers  = regexp.MustCompile(`^[0-9.]+$`)
+)
+
+// leadsTo reports whether a name can lead there: to a host, an address or a prefix.
+func leadsTo(place string) bool {
+	if _, err := netip.ParseAddr(place); err == nil {
+		return true
+	}
+	if _, err := netip.ParsePrefix(place); err == nil {
+		return true
+	}
+	return hostName.MatchString(place) && !numbers.MatchString(place)
 }
 
 // validateParts checks the parts of a service. There is one record and one
@@ -61,9 +109,16 @@ func (v *validator) validatePart(at []string, s Service, p Part) {
 	case !placed && p.Side != "":
 		v.errorAt(path(at, "side"), fmt.Sprintf("what %s looks at is between the two sides: leave it out", part.Probe))
 	case placed && p.Region == "" && !v.isWrong(path(at, "region")):
-		v.errorAt(at, "it is somewhere: add region")
+		v.errorAt(at, fmt.Sprintf("what %s looks at is in a region: add region", part.Probe))
 	case placed && p.Side == "" && !v.isWrong(path(at, "side")):
 		v.errorAt(at, "it is on one side of the failover: add side, primary or standby")
+	}
+	switch regions := v.config.Regions; {
+	case p.Region == "":
+	case p.Side == readiness.StandbySide && p.Region == regions.Primary:
+		v.warnAt(path(at, "region"), fmt.Sprintf("it is on the side of the standby and in the primary region: when %s is lost, so is it", p.Region))
+	case p.Side == readiness.PrimarySide && p.Region == regions.Standby:
+		v.warnAt(path(at, "side"), fmt.Sprintf("it is on the side of the primary and in the standby region %s: nothing that is wrong with it would stand in the way of a move", p.Region))
 	}
 	v.validateOf(at, v.validateProbe(at, p.kinds(probes.Target{Service: v.config.reached(s), Part: part})))
 }

@@ -125,7 +125,7 @@ func TestEndpoints_CertificatesAreSignedByTheAuthority(t *testing.T) {
 func TestFaults_BreakAndHeal(t *testing.T) {
 	l := labtest.Start(t, func(o *lab.Options) { o.AWS, o.BackupInterval = true, time.Hour })
 	seen := make(map[lab.Fault]bool)
-	for _, test := range faultTests() {
+	for _, test := range append(faultTests(), trafficTests()...) {
 		seen[test.fault] = true
 		t.Run(string(test.fault), func(t *testing.T) {
 			start := time.Now()

@@ -58,7 +58,7 @@ type ServiceReport struct {
 	// Scenarios are those in which it has to move.
 	Scenarios []Scenario `json:"scenarios"`
 	// Status is Pass when nothing is in the way of a move: what is on the side of
-	// the primary is not asked for it.
+	// the primary is not asked for it. It is Unknown where no part could tell.
 	Status Status `json:"status"`
 	// Because says what is in the way.
 	Because string       `json:"because,omitempty"`
@@ -105,7 +105,7 @@ func (p PartReport) Summary() string {
 			return strconv.FormatFloat(100*v, 'f', 0, 64) + "% led to " + side
 		}
 	}
-	tell(DNSFailoverSeconds, seconds("clients have moved within "))
+	tell(DNSFailoverSeconds, seconds("clients would have moved within "))
 	tell(DNSServedPrimary, share("the primary"))
 	tell(DNSServedStandby, share("the standby"))
 	tell(DNSServedOther, share("something else"))
@@ -143,8 +143,15 @@ func evaluateService(system System, s Service, seen Observations, now time.Time)
 			}
 		}
 	}
+	if r.Status == Pass && !slices.ContainsFunc(s.Parts, Part.tellsOfMove) {
+		r.Status, r.Because = Unknown, "no part looks at its record, or at what would answer on the standby"
+	}
 	return r
 }
+
+// tellsOfMove reports whether the part says anything about a move: neither the side that
+// is lost does, nor where the name leads now.
+func (p Part) tellsOfMove() bool { return p.Side != PrimarySide && p.Kind != Resolution }
 
 func evaluatePart(s Service, p Part, all Observations, now time.Time) PartReport {
 	id := ID{Of: s.Name, Name: p.Name}

@@ -141,6 +141,8 @@ func (s seen) checkSides() readiness.Check {
 	case len(both) > 0:
 		return probes.Failing(CheckSides, "primary and standby both lead to "+enumerated(both),
 			"correct the records or the names in the file: two sides that are one are no failover")
+	case s.ofSide(primary) == "" || s.ofSide(standby) == "":
+		return probes.Unknown(CheckSides, fmt.Sprintf("the file does not name the %s", map[bool]where{true: primary, false: standby}[s.ofSide(primary) == ""]), "say in primary and standby of the service where its name leads")
 	case len(s.sides.unknown) > 0:
 		return probes.Unknown(CheckSides, s.whyUnclear()+": "+s.whyUnknown(), "see the check resolvers")
 	case len(dead(primary)) > 0:
@@ -173,7 +175,7 @@ func (s seen) whyUnknown() string {
 	return complaints(s.ends[name])
 }
 
-// ofSide is a side as the file names it.
+// ofSide is a side as the file names it; empty where it does not.
 func (s seen) ofSide(side where) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(s.sides.names)) {
@@ -189,9 +191,6 @@ func (s seen) ofSide(side where) string {
 		}
 	}
 	slices.Sort(all)
-	if len(all) == 0 {
-		return "not in the file"
-	}
 	return enumerated(all)
 }
 
@@ -292,7 +291,7 @@ func (s seen) checkDelegation() readiness.Check {
 	case d.absent:
 		return probes.Failing(CheckDelegation, fmt.Sprintf("%s has no NS records for %s, says %s", parent, zone, d.by), "set the name servers of the zone at the registrar or in the parent zone: resolvers that forget the old ones find nothing")
 	case len(d.own) == 0:
-		return probes.Unknown(CheckDelegation, fmt.Sprintf("%s leads to %s, and none of the name servers tells its own NS records", parent, enumerated(shownAll(d.told.names))), "see the check authoritative")
+		return probes.Unknown(CheckDelegation, fmt.Sprintf("the parent zone, %s, leads to %s, and none of them tells its own NS records", parent, enumerated(shownAll(d.told.names))), "see the check authoritative")
 	}
 	if check, found := s.checkNames(); found {
 		return check
@@ -440,6 +439,9 @@ func (s seen) checkTTL(most, rto time.Duration) readiness.Check {
 	switch {
 	case known && rto > 0 && longest > rto:
 		return probes.Failing(CheckTTL, fmt.Sprintf("resolvers may keep the answer for %s, and the service has to be back within %s", spell(longest), spell(rto)), lower)
+	case known && rto > 0 && len(raising) > 0 && longestOf(raising) > rto:
+		return probes.Failing(CheckTTL, fmt.Sprintf("the zone says %s; %s keeps the answer for another %s, and the service has to be back within %s",
+			spell(s.ttlOfName()), enumerated(names(raising)), spell(longestOf(raising)), spell(rto)), "flush it, or wait until it has run out; see its cache-min-ttl: its clients move late")
 	case known && longest > most:
 		return probes.Warning(CheckTTL, fmt.Sprintf("resolvers may keep the answer for %s, at most %s are wanted", spell(longest), spell(most)), lower)
 	case len(raising) > 0:
@@ -451,6 +453,13 @@ func (s seen) checkTTL(most, rto time.Duration) readiness.Check {
 		return probes.Warning(CheckTTL, fmt.Sprintf("a resolver keeps the answer for another %s, at most %s are wanted", spell(kept), spell(most)), lower)
 	}
 	return probes.Unknown(CheckTTL, "only the name servers of the zone tell it, and none does", "see the check authoritative")
+}
+
+func longestOf(answers []told) (longest time.Duration) {
+	for _, t := range answers {
+		longest = max(longest, t.ttl)
+	}
+	return longest
 }
 
 // ttlOfName is the TTL of the record of the name itself.

@@ -106,8 +106,34 @@ func (e ends) resolve(answers map[string][]told, kept map[string]where) sides {
 		default:
 			s.both[token] = count[primary]
 		}
+		if side, ok := s.resolved[token]; ok && e.contradicts(token, side) {
+			delete(s.resolved, token)
+			s.both[token] = count[side]
+		}
 	}
 	return s
+}
+
+// contradicts reports whether the file has an address, that a name of one side leads to,
+// on the other side.
+func (e ends) contradicts(token string, side where) bool {
+	address, err := netip.ParseAddr(token)
+	if err != nil {
+		return false
+	}
+	of, ok := e.ofPrefix(address)
+	return ok && of != side
+}
+
+// ofPrefix is the side of the narrowest prefix of the file that an address is in.
+func (e ends) ofPrefix(address netip.Addr) (side where, found bool) {
+	longest := -1
+	for prefix, of := range e.prefixes {
+		if prefix.Contains(address) && prefix.Bits() > longest {
+			longest, side, found = prefix.Bits(), of, true
+		}
+	}
+	return side, found
 }
 
 // tokens are what a name was seen to lead to: further names, and addresses.
@@ -160,13 +186,7 @@ func (s sides) ofName(name string) (where, bool) {
 
 // ofAddress goes by what the file says of addresses, then by what was seen.
 func (s sides) ofAddress(address netip.Addr) where {
-	longest, side := -1, other
-	for prefix, of := range s.prefixes {
-		if prefix.Contains(address) && prefix.Bits() > longest {
-			longest, side = prefix.Bits(), of
-		}
-	}
-	if longest >= 0 {
+	if side, ok := s.ofPrefix(address); ok {
 		return side
 	}
 	if side, ok := s.seen(address.String()); ok {

@@ -3,6 +3,7 @@ package elb
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -217,7 +218,7 @@ func (r *region) askGroups(ctx context.Context) (map[string][]group, error) {
 	if err != nil {
 		return nil, err
 	}
-	byBalancer := make(map[string][]group)
+	byBalancer, there := make(map[string][]group), make(map[string]bool)
 	pages := elbv2.NewDescribeTargetGroupsPaginator(client.Value, &elbv2.DescribeTargetGroupsInput{PageSize: aws.Int32(400)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -225,11 +226,15 @@ func (r *region) askGroups(ctx context.Context) (map[string][]group, error) {
 			return nil, err
 		}
 		for _, g := range page.TargetGroups {
+			there[aws.ToString(g.TargetGroupArn)] = true
 			for _, arn := range g.LoadBalancerArns {
-				byBalancer[arn] = append(byBalancer[arn], group{aws.ToString(g.TargetGroupName), aws.ToString(g.TargetGroupArn), string(g.TargetType)})
+				byBalancer[arn] = append(byBalancer[arn], group{text(aws.ToString(g.TargetGroupName)), aws.ToString(g.TargetGroupArn), string(g.TargetType)})
 			}
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.targets, func(arn string, _ *awsapi.Shared[[]target]) bool { return !there[arn] })
 	return byBalancer, nil
 }
 

@@ -169,9 +169,9 @@ func (p *Probe) checkAddress(s sight) readiness.Check {
 	}
 	const remedy = "correct the address in the file: what was seen is not the "
 	switch ours, theirs := holds(p.own, ip), holds(p.other, ip); {
-	case theirs && !ours, !ours && named(p.other, host):
+	case theirs > ours, ours == 0 && named(p.other, host):
 		return probes.Failing(CheckAddress, evidence+" is of the other side, not of the "+side, remedy+side)
-	case ours, named(p.own, host):
+	case ours > 0, named(p.own, host):
 		return probes.Passing(CheckAddress, evidence+" is of the "+side)
 	case s.remote == "":
 		return s.unseen(CheckAddress)
@@ -180,14 +180,24 @@ func (p *Probe) checkAddress(s sight) readiness.Check {
 		"add it there (names, addresses or prefixes), or correct the address")
 }
 
-// holds reports whether an address is among addresses and prefixes.
-func holds(these []string, ip string) bool {
+// holds tells how closely addresses and prefixes hold an address: 1 and the bits of the
+// narrowest, 0 where none does.
+func holds(these []string, ip string) (closest int) {
 	address, err := netip.ParseAddr(ip)
-	return err == nil && slices.ContainsFunc(these, func(this string) bool {
+	if err != nil {
+		return 0
+	}
+	address = address.Unmap()
+	for _, this := range these {
 		prefix, err := netip.ParsePrefix(this)
-		single, singleErr := netip.ParseAddr(this)
-		return singleErr == nil && single.Unmap() == address.Unmap() || err == nil && prefix.Contains(address.Unmap())
-	})
+		if single, errSingle := netip.ParseAddr(this); errSingle == nil {
+			prefix, err = single.Unmap().Prefix(single.Unmap().BitLen())
+		}
+		if err == nil && prefix.Contains(address) {
+			closest = max(closest, 1+prefix.Bits())
+		}
+	}
+	return closest
 }
 
 // named reports whether a host is among names.

@@ -29,7 +29,7 @@ type Config struct {
 
 	Method      string            `yaml:"method,omitempty" json:"method,omitempty" jsonschema_description:"GET or HEAD." jsonschema:"enum=GET,enum=HEAD,default=GET"`
 	Headers     map[string]string `yaml:"headers,omitempty" json:"headers,omitempty" jsonschema_description:"Further headers of the request. No secrets."`
-	HeaderFiles map[string]string `yaml:"header_files,omitempty" json:"header_files,omitempty" jsonschema_description:"Headers that are secret, such as Authorization: the file that holds the whole value. It is read at each look, and only sent where the certificate is trusted."`
+	HeaderFiles map[string]string `yaml:"header_files,omitempty" json:"header_files,omitempty" jsonschema_description:"Headers that are secret, such as Authorization: the file that holds the whole value. It is read at each look, and over https:// only sent where the certificate is trusted; over http:// it travels as it is."`
 	Status      []int             `yaml:"status,omitempty" json:"status,omitempty" jsonschema_description:"The statuses that are right. Without it, 200 to 299."`
 	Body        string            `yaml:"body,omitempty" json:"body,omitempty" jsonschema_description:"A text that the body has to contain." jsonschema:"example=ok"`
 	BodyMatches string            `yaml:"body_matches,omitempty" json:"body_matches,omitempty" jsonschema_description:"A regular expression (RE2) that the body has to match." jsonschema:"example=status.*ok"`
@@ -81,8 +81,13 @@ func (c Config) Validate(t probes.Target) []probes.Problem {
 			found.Add(path, "a time cannot be negative")
 		}
 	}
-	if host, _, _ := net.SplitHostPort(at.dial); len(found) == 0 && t.Part.Side == readiness.StandbySide && sameName(host, t.Service.Host) {
-		found.Add("address", "missing: %s leads to the primary until it has moved; name what answers in the standby region", t.Service.Host)
+	if host, _, _ := net.SplitHostPort(at.dial); len(found) == 0 && sameName(host, t.Service.Host) {
+		switch t.Part.Side {
+		case readiness.StandbySide:
+			found.Add("address", "missing: %s leads to the primary until it has moved; name what answers in the standby region", t.Service.Host)
+		case readiness.PrimarySide:
+			found.Add("address", "missing: %s leads to the standby once it has moved, which would pass for the primary; name what answers in the primary region", t.Service.Host)
+		}
 	}
 	slices.SortStableFunc(found, func(a, b probes.Problem) int { return cmp.Compare(a.Path, b.Path) })
 	return found

@@ -234,3 +234,22 @@ func (l *look) redact(text string) string {
 	}
 	return text
 }
+
+// redactCut does the same to a text that ends where it was cut, and so may end with the
+// begin of a secret.
+func (l *look) redactCut(text string) string {
+	const telling = 4 // letters of it
+	text = l.redact(text)
+	for _, value := range l.secrets {
+		whole := value.Reveal()
+		words := strings.Fields(whole)
+		for _, hidden := range append(words[max(0, len(words)-1):], whole) {
+			for n := len(hidden) - 1; n >= telling; n-- {
+				if rest, found := strings.CutSuffix(text, hidden[:n]); found {
+					text = rest + "<redacted>"
+				}
+			}
+		}
+	}
+	return text
+}

@@ -85,7 +85,7 @@ func (l *look) ask(conn net.Conn, s *sight) {
 		s.add(l.noAnswer(r, err))
 		return
 	}
-	a.location, a.begin = l.redact(a.location), l.redact(a.begin)
+	a.location, a.begin = l.redact(a.location), l.redactCut(a.begin)
 	s.answer = &a
 	s.add(l.judgeStatus(a))
 	if err != nil {

@@ -158,8 +158,7 @@ func setupFaults() map[string]fault {
 			bring: func(s *stage) {
 				s.r53.PutRecord(labaws.RecordSet{Zone: zoneID, Name: host, Type: "AAAA", TTL: 60, Values: []string{"2001:db8::1"}})
 			},
-			failover: ofPairSeconds,
-			check:    route53.CheckRecord, status: readiness.Warn, evidence: []string{"AAAA of the same name is not"}, remedy: "type: AAAA",
+			check: route53.CheckRecord, status: readiness.Fail, evidence: []string{"AAAA of the same name is not"}, remedy: "type: AAAA", also: []string{route53.CheckFailoverTime},
 		},
 		"secondary missing": {
 			bring: func(s *stage) { s.r53.RemoveRecord(zoneID, host, "A", "secondary") },
@@ -172,35 +171,30 @@ func setupFaults() map[string]fault {
 			also: []string{route53.CheckTargetPrimary, route53.CheckHealthCheck, route53.CheckChecked, route53.CheckPace, route53.CheckPrimaryHealth, route53.CheckFailoverTime, route53.CheckControlPlane},
 		},
 		"secondary points at the primary": {
-			bring: changeMember("SECONDARY", primaryLB, standbyHC, func(*labaws.RecordSet) {}), failover: ofPairSeconds,
-			check: route53.CheckTargetStandby, status: readiness.Fail, evidence: []string{primaryLB, "which is the primary"}, remedy: standbyLB, also: []string{route53.CheckPair},
+			bring: changeMember("SECONDARY", primaryLB, standbyHC, func(*labaws.RecordSet) {}), check: route53.CheckTargetStandby, status: readiness.Fail, evidence: []string{primaryLB, "which is the primary"}, remedy: standbyLB, also: []string{route53.CheckPair, route53.CheckFailoverTime},
 		},
 		"both members the same": {
 			bring: func(s *stage) {
 				changeMember("PRIMARY", "other.eu-west-1.elb.amazonaws.com", primaryHC, func(*labaws.RecordSet) {})(s)
 				changeMember("SECONDARY", "other.eu-west-1.elb.amazonaws.com", standbyHC, func(*labaws.RecordSet) {})(s)
 			},
-			failover: ofPairSeconds,
-			check:    route53.CheckPair, status: readiness.Fail, evidence: []string{"both lead to other.eu-west-1"}, remedy: "standby", also: []string{route53.CheckTargetPrimary, route53.CheckTargetStandby},
+			check: route53.CheckPair, status: readiness.Fail, evidence: []string{"both lead to other.eu-west-1"}, remedy: "standby", also: []string{route53.CheckTargetPrimary, route53.CheckTargetStandby, route53.CheckFailoverTime},
 		},
 		"swapped": {
 			bring: func(s *stage) {
 				changeMember("PRIMARY", standbyLB, primaryHC, func(*labaws.RecordSet) {})(s)
 				changeMember("SECONDARY", primaryLB, standbyHC, func(*labaws.RecordSet) {})(s)
 			},
-			failover: ofPairSeconds,
-			check:    route53.CheckPair, status: readiness.Fail, evidence: []string{"swapped"}, remedy: "swap them", also: []string{route53.CheckTargetPrimary, route53.CheckTargetStandby},
+			check: route53.CheckPair, status: readiness.Fail, evidence: []string{"swapped"}, remedy: "swap them", also: []string{route53.CheckTargetPrimary, route53.CheckTargetStandby, route53.CheckFailoverTime},
 		},
 		"wrong target": {
-			bring: changeMember("SECONDARY", "festivals-api-old.eu-central-1.elb.amazonaws.com", standbyHC, func(*labaws.RecordSet) {}), failover: ofPairSeconds,
-			check: route53.CheckTargetStandby, status: readiness.Fail, evidence: []string{"festivals-api-old", "the file says " + standbyLB}, remedy: "correct primary and standby",
+			bring: changeMember("SECONDARY", "festivals-api-old.eu-central-1.elb.amazonaws.com", standbyHC, func(*labaws.RecordSet) {}), check: route53.CheckTargetStandby, status: readiness.Fail, evidence: []string{"festivals-api-old", "the file says " + standbyLB}, remedy: "correct primary and standby", also: []string{route53.CheckFailoverTime},
 		},
 		"alias of a record that is not there": {
 			bring: changeMember("SECONDARY", "", standbyHC, func(r *labaws.RecordSet) {
 				r.Alias = &labaws.AliasTarget{DNSName: "standby.festivals.app", HostedZoneID: zoneID, EvaluateTargetHealth: true}
 			}),
-			failover: ofPairSeconds,
-			check:    route53.CheckTargetStandby, status: readiness.Fail, evidence: []string{"standby.festivals.app, which is no record of zone"}, remedy: "create that record", also: []string{route53.CheckTTL},
+			check: route53.CheckTargetStandby, status: readiness.Fail, evidence: []string{"standby.festivals.app, which is no record of zone"}, remedy: "create that record", also: []string{route53.CheckTTL, route53.CheckStandbyHealth, route53.CheckFailoverTime},
 		},
 		"TTL of five minutes": {
 			service: ofAddresses, bring: plain(300), failover: 48 + 300,
@@ -306,12 +300,10 @@ func healthFaults() map[string]fault {
 			check: route53.CheckHealthCheck, status: readiness.Fail, evidence: []string{"is disabled, which counts as healthy"}, remedy: "--no-disabled", also: []string{route53.CheckFailoverTime},
 		},
 		"health check inverted": {
-			bring: changeCheck(primaryHC, func(h *labaws.HealthCheck) { h.Inverted = true }), failover: ofPairSeconds,
-			check: route53.CheckHealthCheck, status: readiness.Fail, evidence: []string{"is inverted", "while the endpoint is healthy"}, remedy: "--no-inverted", also: []string{route53.CheckPrimaryHealth},
+			bring: changeCheck(primaryHC, func(h *labaws.HealthCheck) { h.Inverted = true }), check: route53.CheckHealthCheck, status: readiness.Fail, evidence: []string{"is inverted", "while the endpoint is healthy"}, remedy: "--no-inverted", also: []string{route53.CheckPrimaryHealth, route53.CheckFailoverTime},
 		},
 		"health check not inverted": {
-			config: func(c *route53.Config) { c.HealthCheck.Inverted = true }, bring: func(*stage) {}, failover: ofPairSeconds,
-			check: route53.CheckHealthCheck, status: readiness.Fail, evidence: []string{"is not inverted, and the file says"}, remedy: "inverted",
+			config: func(c *route53.Config) { c.HealthCheck.Inverted = true }, bring: func(*stage) {}, check: route53.CheckHealthCheck, status: readiness.Fail, evidence: []string{"is not inverted, and the file says"}, remedy: "inverted", also: []string{route53.CheckFailoverTime},
 		},
 		"wrong path": {
 			bring: changeCheck(primaryHC, func(h *labaws.HealthCheck) { h.Path = "/" }), failover: ofPairSeconds,
@@ -388,8 +380,7 @@ func healthFaults() map[string]fault {
 			check: route53.CheckPrimaryHealth, status: readiness.Pass, evidence: []string{"7 of 8 checkers", "unhealthy from sa-east-1"},
 		},
 		"secondary unhealthy": {
-			bring: func(s *stage) { s.r53.SetHealth(standbyHC, false, "HTTP Status Code 503, Service Unavailable") }, failover: ofPairSeconds,
-			check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{"answers with the PRIMARY, healthy or not", "503"}, remedy: "what is wrong with the standby",
+			bring: func(s *stage) { s.r53.SetHealth(standbyHC, false, "HTTP Status Code 503, Service Unavailable") }, check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{"answers with the PRIMARY, healthy or not", "503"}, remedy: "what is wrong with the standby", also: []string{route53.CheckFailoverTime},
 		},
 		"secondary without a health check": {
 			service: ofAddresses, failover: ofPairSeconds,
@@ -406,20 +397,16 @@ func healthFaults() map[string]fault {
 			check: route53.CheckStandbyHealth, status: readiness.Warn, evidence: []string{"disabled", "always used"}, remedy: "enable",
 		},
 		"secondary's health check deleted": {
-			bring: func(s *stage) { s.r53.RemoveHealthCheck(standbyHC) }, failover: ofPairSeconds,
-			check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{standbyHC, "deleted"}, remedy: "create a new",
+			bring: func(s *stage) { s.r53.RemoveHealthCheck(standbyHC) }, check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{standbyHC, "deleted"}, remedy: "create a new", also: []string{route53.CheckFailoverTime},
 		},
 		"secondary's health check inverted": {
-			bring: changeCheck(standbyHC, func(h *labaws.HealthCheck) { h.Inverted = true }), failover: ofPairSeconds,
-			check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{"inverted", "counts as healthy when it is not"}, remedy: "--no-inverted",
+			bring: changeCheck(standbyHC, func(h *labaws.HealthCheck) { h.Inverted = true }), check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{"inverted", "counts as healthy when it is not"}, remedy: "--no-inverted", also: []string{route53.CheckFailoverTime},
 		},
 		"one health check for both": {
-			bring: changeMember("SECONDARY", standbyLB, primaryHC, func(*labaws.RecordSet) {}), failover: ofPairSeconds,
-			check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{"carry the same health check " + primaryHC}, remedy: "of the standby",
+			bring: changeMember("SECONDARY", standbyLB, primaryHC, func(*labaws.RecordSet) {}), check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{"carry the same health check " + primaryHC}, remedy: "of the standby", also: []string{route53.CheckFailoverTime},
 		},
 		"secondary's health check looks at the primary": {
-			bring: changeCheck(standbyHC, func(h *labaws.HealthCheck) { h.FQDN = primaryLB }), failover: ofPairSeconds,
-			check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{"looks at the primary", "at once"}, remedy: "look at the standby",
+			bring: changeCheck(standbyHC, func(h *labaws.HealthCheck) { h.FQDN = primaryLB }), check: route53.CheckStandbyHealth, status: readiness.Fail, evidence: []string{"looks at the primary", "at once"}, remedy: "look at the standby", also: []string{route53.CheckFailoverTime},
 		},
 	}
 }
@@ -480,8 +467,7 @@ func compoundFaults() map[string]fault {
 			check: route53.CheckHealthCheck, status: readiness.Fail, evidence: []string{"never turn unhealthy", "always healthy"}, remedy: "health threshold", also: []string{route53.CheckFailoverTime},
 		},
 		"calculated, always unhealthy": {
-			bring: calculated(3, one, two), failover: 3*(10+6) + 60,
-			check: route53.CheckHealthCheck, status: readiness.Fail, evidence: []string{"always unhealthy"}, remedy: "health threshold", also: []string{route53.CheckPrimaryHealth},
+			bring: calculated(3, one, two), check: route53.CheckHealthCheck, status: readiness.Fail, evidence: []string{"always unhealthy"}, remedy: "health threshold", also: []string{route53.CheckPrimaryHealth, route53.CheckFailoverTime},
 		},
 		"calculated, a child that cannot": {
 			bring: calculated(1, one, disabled),
@@ -513,8 +499,7 @@ func compoundFaults() map[string]fault {
 			check: route53.CheckChecked, status: readiness.Fail, evidence: []string{"child-2", "looks at the standby"}, remedy: "primary",
 		},
 		"alarm that falls silent": {
-			config: anyHealthCheck, bring: alarmed("LastKnownStatus"), failover: 4*60 + 60,
-			check: route53.CheckHealthCheck, status: readiness.Warn, evidence: []string{"alarm api-5xx in eu-west-1", "LastKnownStatus", "falls silent"}, remedy: "Unhealthy",
+			config: anyHealthCheck, bring: alarmed("LastKnownStatus"), check: route53.CheckHealthCheck, status: readiness.Fail, evidence: []string{"alarm api-5xx in eu-west-1", "LastKnownStatus", "falls silent"}, remedy: "Unhealthy", also: []string{route53.CheckFailoverTime},
 		},
 		"alarm": {
 			config: anyHealthCheck, bring: alarmed("Unhealthy"), failover: 4*60 + 60,

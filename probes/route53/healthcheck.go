@@ -129,10 +129,17 @@ func (c checks) detectsOnce(id string, seen map[string]*detection) detection {
 			return detection{never: true, terms: "health check " + text(id) + " is deleted"}
 		case h.disabled:
 			return detection{never: true, terms: "health check " + text(id) + " is disabled"}
-		case h.kind == calculated:
-			return c.calculatedDetects(h, seen)
 		}
-		return h.detects()
+		var d detection
+		if h.kind == calculated {
+			d = c.calculatedDetects(h, seen)
+		} else {
+			d = h.detects()
+		}
+		if h.inverted && !d.never {
+			d.byHand, d.terms = true, fmt.Sprintf("somebody makes healthy what %s looks at, which is inverted (%s)", h, d.terms)
+		}
+		return d
 	})
 }
 

@@ -35,6 +35,8 @@ type judge struct {
 	kind string // the type that is judged
 	// A failover setup has up to two of them, a simple one has one.
 	primary, secondary, single *record
+	// twin judges the other type of address under the name; nil where there is none.
+	twin *judge
 	// because is why the record cannot be judged, and first the check that tells more.
 	because, first string
 	record         readiness.Check
@@ -43,7 +45,9 @@ type judge struct {
 // judged answers the checks beside that on the zone, and measures.
 func judged(c Config, s probes.Service, v seen, now time.Time) *judge {
 	j := &judge{config: c, service: s, host: c.host(s), seen: v, now: now}
-	j.find()
+	found := j.pick()
+	j.twin = j.findTwin()
+	j.settle(found)
 	return j
 }
 
@@ -110,14 +114,14 @@ func zoneOf(c Config, host string, all []zone) (zone, readiness.Check, bool) {
 	case len(found) > 1:
 		return zone{}, probes.Failing(CheckZone, fmt.Sprintf("there are %d %s zones %s: %s", len(found), kind, name, ids(found)), tellApart(found, c.Private)), false
 	case byID && found[0].private != c.Private:
-		return found[0], probes.Failing(CheckZone, fmt.Sprintf("%s is the %s zone %s, and the file says %s", id, kindOf(found[0].private), found[0].name, kind), "correct private in the file, or name the other zone"), true
+		return found[0], probes.Failing(CheckZone, fmt.Sprintf("%s is the %s zone %s, and the file says %s", id, kindOf(found[0].private), text(found[0].name), kind), "correct private in the file, or name the other zone"), true
 	}
 	return found[0], checkZone(found[0], host, all), true
 }
 
 // checkZone tells of other zones that could be asked in place of this one.
 func checkZone(z zone, host string, all []zone) readiness.Check {
-	says := fmt.Sprintf("%s is the %s zone %s with %d records", z.name, kindOf(z.private), z.id, z.records)
+	says := fmt.Sprintf("%s is the %s zone %s with %d records", text(z.name), kindOf(z.private), z.id, z.records)
 	var same, closer, beside []zone
 	for _, o := range all {
 		switch {
@@ -161,7 +165,7 @@ func tellApart(zones []zone, private bool) string {
 	if private {
 		return "see with aws route53 get-hosted-zone --id " + zones[0].id + " which VPC each belongs to, and name the right one by its id in zone"
 	}
-	return "compare dig +short NS " + zones[0].name + " with the name servers of each (aws route53 get-hosted-zone --id " + zones[0].id + "): name the one that is delegated by its id in zone, and delete the other"
+	return "compare dig +short NS " + text(zones[0].name) + " with the name servers of each (aws route53 get-hosted-zone --id " + zones[0].id + "): name the one that is delegated by its id in zone, and delete the other"
 }
 
 // nearby names the zones that the record could be in.
@@ -178,20 +182,41 @@ func nearby(host string, all []zone) string {
 	return ", which has " + list(near)
 }
 
-// find picks the records that are judged, and answers for what is there.
-func (j *judge) find() {
+// pick finds the records that are judged.
+func (j *judge) pick() []record {
 	types := []string{"A", "CNAME", "AAAA"}
 	if j.config.Type != "" {
 		types = []string{j.config.Type}
 	}
-	var found []record
 	for _, kind := range types {
-		if found = j.records.of(j.host, kind); found != nil {
+		if found := j.records.of(j.host, kind); found != nil {
 			j.kind = kind
-			break
+			return found
 		}
 	}
+	return nil
+}
+
+// findTwin finds the other type of address: a client that has both uses either.
+func (j *judge) findTwin() *judge {
+	kind := map[string]string{"A": "AAAA", "AAAA": "A"}[j.kind]
+	found := j.records.of(j.host, kind)
+	if len(found) == 0 {
+		return nil
+	}
+	twin := &judge{config: j.config, service: j.service, host: j.host, seen: j.seen, now: j.now, kind: kind}
+	twin.config.Setup = ""
+	twin.settle(found)
+	return twin
+}
+
+// settle answers for what is there.
+func (j *judge) settle(found []record) {
+	away, servers := j.delegated()
 	switch {
+	case away != "":
+		j.cannot(probes.Failing(CheckRecord, fmt.Sprintf("%s is delegated to %s: nobody is asked what zone %s says of %s", away, list(servers), text(j.zone.name), j.host),
+			"name the zone that is asked in zone, or delete the NS record"), "nobody asks for the record")
 	case found == nil:
 		j.missing(cmp.Or(j.config.Type, "A, CNAME or AAAA"))
 	case found[0].policy == simple:
@@ -209,7 +234,7 @@ func (j *judge) cannot(c readiness.Check, because string) {
 }
 
 func (j *judge) missing(kind string) {
-	says, hint := fmt.Sprintf("zone %s (%s) has no record %s of type %s", j.zone.name, j.zone.id, j.host, kind), ""
+	says, hint := fmt.Sprintf("zone %s (%s) has no record %s of type %s", text(j.zone.name), j.zone.id, j.host, kind), ""
 	for _, other := range j.records[j.host] {
 		hint = ", only of type " + other.kind
 	}
@@ -240,22 +265,38 @@ func (j *judge) findPair(found []record) {
 		j.cannot(probes.Failing(CheckRecord, says+", and the file says that it is a simple one", "correct setup in the file"), "it is a failover record")
 		return
 	}
-	if left := j.leftBehind(); left != "" {
-		j.record = probes.Warning(CheckRecord, says+"; "+left+" of the same name is not, and stays where it is", "make it a failover pair too, and watch it as a service of its own with type: "+left)
-		return
+	switch t := j.twin; {
+	case t != nil && t.primary == nil && t.secondary == nil:
+		j.record = probes.Failing(CheckRecord, says+"; "+t.kind+" of the same name is not, and stays where it is: so do the clients that use it",
+			"make it a failover pair too, and watch it as a service of its own with type: "+t.kind)
+	case j.hinted():
+		j.record = probes.Warning(CheckRecord, says+"; HTTPS of the same name is not, and has addresses or a name of its own, which browsers go by", "take them out of it, or make it a failover pair too")
+	default:
+		j.record = probes.Passing(CheckRecord, says)
 	}
-	j.record = probes.Passing(CheckRecord, says)
 }
 
-// leftBehind is the other type of address under the name, where that does not move.
-func (j *judge) leftBehind() string {
-	for _, kind := range []string{"A", "AAAA"} {
-		others := j.records.of(j.host, kind)
-		if j.config.Type == "" && kind != j.kind && len(others) > 0 && others[0].policy != failover {
-			return kind
+// hinted reports whether a record of type HTTPS that does not move leads clients past
+// the addresses (RFC 9460).
+func (j *judge) hinted() bool {
+	return slices.ContainsFunc(j.records.of(j.host, "HTTPS"), func(r record) bool {
+		leads := func(value string) bool {
+			fields := strings.Fields(value)
+			return len(fields) > 1 && fields[1] != "." || strings.Contains(value, "hint=")
+		}
+		return r.policy != failover && (r.alias != nil || slices.ContainsFunc(r.values, leads))
+	})
+}
+
+// delegated is the name, or one between it and the zone, that other name servers
+// answer for, and which.
+func (j *judge) delegated() (string, []string) {
+	for _, name := range upTo(j.host, j.zone.name) {
+		if ns := j.records.of(name, "NS"); len(ns) > 0 {
+			return name, ns[0].values
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // ends are where a record leads in the end.
@@ -299,9 +340,9 @@ func (j *judge) checkTarget(name string, r *record, role string, want, other sid
 	for _, c := range chains {
 		switch {
 		case c.broken:
-			return probes.Failing(name, fmt.Sprintf("%s leads to %s, which is no record of zone %s", role, text(c.end()), j.zone.name), "create that record, or lead "+role+" to "+list(want))
-		case want.has(c):
-		case other.has(c):
+			return probes.Failing(name, fmt.Sprintf("%s leads to %s, which is no record of zone %s", role, text(c.end()), text(j.zone.name)), "create that record, or lead "+role+" to "+list(want))
+		case c.leadsTo(want, other):
+		case c.leadsTo(other, want):
 			wrong = append(wrong, c.end())
 		default:
 			stray = append(stray, c.end())
@@ -414,7 +455,7 @@ func (j *judge) checkSimpleTarget() readiness.Check {
 	if standby := side(j.service.Standby); len(standby) > 0 {
 		moved := true
 		for _, c := range j.records.leads(*j.single, j.zone.id) {
-			moved = moved && standby.has(c) && !c.broken
+			moved = moved && c.leadsTo(standby, j.service.Primary) && !c.broken
 		}
 		if moved {
 			return probes.Warning(CheckTargetPrimary, "the record leads to "+list(j.ends(*j.single))+", which is the standby: it has been moved", "move it back once the primary serves again")

@@ -71,6 +71,31 @@ func (j *judge) targetDetects(r record, seen map[string]*detection) detection {
 // that asks again when it should; false where a term of it is not known. terms are
 // the sum in words, or what is missing, and remedy is what then to do.
 func (j *judge) failoverTime() (time.Duration, string, string, bool) {
+	total, says, remedy, known := j.ownFailoverTime(CheckPair, CheckTargetStandby, CheckHealthCheck, CheckStandbyHealth)
+	t := j.twin
+	switch {
+	case !known || t == nil:
+		return total, says, remedy, known
+	case t.because != "":
+		return 0, fmt.Sprintf("not known of %s: %s", t.kind, t.because), "see the check " + CheckRecord + " first", false
+	case t.single == nil && (t.primary == nil || t.secondary == nil):
+		return 0, t.kind + " of the same name would not move: " + t.checkPair().Evidence, "make it a failover pair as " + j.kind + " is", false
+	}
+	switch longer, why, what, known := t.ownFailoverTime(CheckPair, CheckHealthCheck, CheckStandbyHealth); {
+	case !known:
+		return 0, fmt.Sprintf("of %s of the same name: %s", t.kind, why), what + " (watch it as a service of its own with type: " + t.kind + ")", false
+	case longer > total:
+		return longer, t.kind + " of the same name is slower: " + why, "", true
+	}
+	return total, says, "", true
+}
+
+// ownFailoverTime is that of the type that is judged. There is none where one of some
+// checks says that the clients of a pair do not come to the standby.
+func (j *judge) ownFailoverTime(unless ...string) (time.Duration, string, string, bool) {
+	if c, stays := j.fails(unless); stays {
+		return 0, "it would not move: " + c.Evidence, "see the check " + c.Name + " first", false
+	}
 	r, d := j.primary, detection{byHand: true}
 	sync, synced := time.Duration(0), ""
 	if j.single != nil {
@@ -83,7 +108,7 @@ func (j *judge) failoverTime() (time.Duration, string, string, bool) {
 	ttl := j.ttlOf(*r)
 	switch {
 	case d.never:
-		return 0, "it would never move: " + d.terms, "see the check " + CheckHealthCheck + " first", false
+		return 0, "nothing that can be relied on would move it: " + d.terms, "see the check " + CheckHealthCheck + " first", false
 	case d.missing && j.checksTrouble != nil:
 		return 0, d.terms, "see the check " + CheckHealthCheck + " first", false
 	case d.missing:
@@ -94,11 +119,24 @@ func (j *judge) failoverTime() (time.Duration, string, string, bool) {
 		return 0, "not known: for how long resolvers keep the answer", "see the check " + CheckTTL + " first", false
 	}
 	if d.byHand {
-		d.within = j.config.ChangedWithin
-		d.terms += fmt.Sprintf(" within %s (changed_within in the file)", told(d.within))
+		d.within += j.config.ChangedWithin
+		d.terms += fmt.Sprintf(" within %s (changed_within in the file)", told(j.config.ChangedWithin))
 	}
 	total := d.within + sync + ttl.ttl
 	return total, fmt.Sprintf("%s%s; resolvers keep the answer for %s: %s in all", d.terms, synced, told(ttl.ttl), told(total)), "", true
+}
+
+// fails is the first of some checks on a pair that does, as far as they are made.
+func (j *judge) fails(names []string) (readiness.Check, bool) {
+	for _, name := range names {
+		if j.single != nil || name == CheckTargetStandby && len(j.service.Standby) == 0 {
+			continue
+		}
+		if c := j.answer(name); c.Status == readiness.Fail {
+			return c, true
+		}
+	}
+	return readiness.Check{}, false
 }
 
 // inSync is within what time a change is generally with all name servers.
@@ -159,7 +197,7 @@ func (j *judge) examineTarget(role string, r record, seen map[string]*readiness.
 	}
 	worst := probes.Failing(CheckHealthCheck, fmt.Sprintf("%s is an alias of %s, which is no record of the zone", role, name), "create it, or lead the alias elsewhere")
 	for i, target := range j.records.of(r.alias.name, r.kind) {
-		if c := j.examine(target, seen); i == 0 || c.Status == readiness.Fail || worst.Status == readiness.Pass {
+		if c := j.examine(target, seen); i == 0 || c.Status == readiness.Fail || worst.Status.Ready() && c.Status != readiness.Pass {
 			worst = c
 		}
 	}
@@ -201,11 +239,18 @@ func (j *judge) examineChildren(role string, h healthCheck) readiness.Check {
 			return probes.Warning(CheckHealthCheck, fmt.Sprintf("%s of %s counts health check %s, which is deleted", h, role, text(child)), "take it out of its children, and see the health threshold")
 		case of.disabled:
 			return probes.Warning(CheckHealthCheck, fmt.Sprintf("%s of %s counts %s, which is disabled and so counts as %s", h, role, of, word(!of.inverted)), "enable it")
+		case of.inverted && endpointType(of.kind) && j.isPrimary(of):
+			return probes.Failing(CheckHealthCheck, fmt.Sprintf("%s of %s counts %s, which is inverted: it turns healthy when the primary fails", h, role, of), "aws route53 update-health-check --health-check-id "+text(of.id)+" --no-inverted")
 		case of.inverted:
 			return probes.Warning(CheckHealthCheck, fmt.Sprintf("%s of %s counts %s, which is inverted", h, role, of), "see whether that is meant")
 		}
 	}
-	for _, leaf := range j.checks.leaves(h.id) {
+	leaves := j.checks.leaves(h.id)
+	if len(leaves) > 0 && !slices.ContainsFunc(leaves, func(leaf healthCheck) bool { return !j.fallsSilent(leaf) }) {
+		return probes.Failing(CheckHealthCheck, fmt.Sprintf("%s decides over %s, and counts as %s when its metric falls silent, as it does when the region of the primary is lost", leaves[0], role, cmp.Or(leaves[0].alarm.withoutData, "LastKnownStatus")),
+			"set its InsufficientDataHealthStatus to Unhealthy, or let the alarm be on a metric of another region")
+	}
+	for _, leaf := range leaves {
 		switch {
 		case leaf.kind == cloudWatch && leaf.alarm.withoutData != "Unhealthy":
 			return probes.Warning(CheckHealthCheck, fmt.Sprintf("%s of %s counts as %s when its metric falls silent, as it does when its region is lost", leaf, role, cmp.Or(leaf.alarm.withoutData, "LastKnownStatus")),
@@ -215,6 +260,14 @@ func (j *judge) examineChildren(role string, h healthCheck) readiness.Check {
 		}
 	}
 	return probes.Passing(CheckHealthCheck, fmt.Sprintf("%s decides over %s", h, role))
+}
+
+// fallsSilent reports whether a health check follows an alarm in the region of the
+// primary, and does not count as unhealthy when that is silent.
+func (j *judge) fallsSilent(h healthCheck) bool {
+	inRegion := func(name string) bool { return strings.Contains(canonical(name), "."+h.alarm.region+".") }
+	return h.kind == cloudWatch && h.alarm.withoutData != "Unhealthy" && h.alarm.region != "" &&
+		(slices.ContainsFunc(j.service.Primary, inRegion) || slices.ContainsFunc(j.ends(*j.primary), inRegion))
 }
 
 // restsOn lists the endpoints, alarms and controls that decide over a record.
@@ -239,6 +292,15 @@ func (j *judge) restsOnce(r record, been map[string]bool) []healthCheck {
 	return all
 }
 
+// restsOnAll lists the same of all records of the name.
+func (j *judge) restsOnAll() []healthCheck {
+	all := append(j.restsOn(j.primary), j.restsOn(j.secondary)...)
+	if j.twin != nil {
+		all = append(all, j.twin.restsOnAll()...)
+	}
+	return all
+}
+
 // undecided answers a check on the primary's health check where there is none to look at.
 func (j *judge) undecided(name string) (readiness.Check, bool) {
 	switch {
@@ -250,6 +312,9 @@ func (j *judge) undecided(name string) (readiness.Check, bool) {
 		return readiness.Check{}, false
 	case j.primary.check == "" && j.primary.alias != nil && j.primary.alias.evaluates:
 		return probes.Passing(name, "the load balancer "+text(balancer(j.primary.alias.name))+" looks at its targets by health checks of its own"), true
+	}
+	if j.primary.check != "" {
+		return unjudged(name, "the health check of the PRIMARY is not among those that there are", CheckHealthCheck), true
 	}
 	return unjudged(name, "the PRIMARY has no health check", CheckHealthCheck), true
 }
@@ -395,15 +460,34 @@ func (j *judge) healthOnce(r record, seen map[string]*health) health {
 		switch {
 		case r.check != "" && !known && j.checksTrouble != nil:
 			return health{told: j.checksTrouble.Error()}
-		case r.check != "":
+		case r.check != "" && (r.alias == nil || !r.alias.evaluates || r.alias.zone != j.zone.id):
 			return j.checks.state(r.check, j.reports)
 		case r.alias == nil || !r.alias.evaluates:
 			return health{known: true, healthy: true, told: "it carries no health check, which counts as healthy"}
 		case r.alias.zone != j.zone.id:
 			return health{unseen: true, told: text(balancer(r.alias.name)) + " decides by the health of its targets, of which Route 53 tells nothing"}
 		}
-		return j.healthOfAny(j.records.of(r.alias.name, r.kind), text(r.alias.name), seen)
+		target := j.healthOfAny(j.records.of(r.alias.name, r.kind), text(r.alias.name), seen)
+		if r.check == "" {
+			return target
+		}
+		own := j.checks.state(r.check, j.reports)
+		if own.known && !own.healthy || target.known && target.healthy {
+			return own
+		}
+		return target
 	})
+}
+
+// supposing is what Route 53 would make of a record, were some of what it rests on
+// unhealthy and the rest well.
+func (j *judge) supposing(r record, failed func(healthCheck) bool) health {
+	k := *j
+	k.reports = make(map[string]report)
+	for _, leaf := range j.restsOn(&r) {
+		k.reports[leaf.id] = report{healthy: map[bool]int{false: 1}[failed(leaf)], of: 1, regions: 1}
+	}
+	return k.healthOf(r)
 }
 
 // healthOfAny is that of a group, which is healthy when one of them is.
@@ -443,6 +527,8 @@ func (j *judge) checkPrimaryHealth() readiness.Check {
 	switch {
 	case h.unseen:
 		return probes.Passing(CheckPrimaryHealth, says+": a part of kind elb looks at them")
+	case !h.known && j.primary.check != "" && j.checksTrouble == nil && !j.lists(j.primary.check):
+		return probes.Unknown(CheckPrimaryHealth, says, "see the check "+CheckHealthCheck+" first")
 	case !h.known:
 		return probes.Unknown(CheckPrimaryHealth, says, "grant route53:GetHealthCheckStatus where that is denied; otherwise wait for its turn, or see the check "+CheckHealthCheck)
 	case !h.healthy:
@@ -451,6 +537,12 @@ func (j *judge) checkPrimaryHealth() readiness.Check {
 		return probes.Warning(CheckPrimaryHealth, says, "see why the other checkers do not reach it: above 18 % healthy the name stays where it is")
 	}
 	return probes.Passing(CheckPrimaryHealth, says)
+}
+
+// lists reports whether there is a health check of that id.
+func (j *judge) lists(id string) bool {
+	_, listed := j.checks[id]
+	return listed
 }
 
 // checkStandbyHealth tells whether Route 53 would answer with the secondary, and
@@ -481,6 +573,8 @@ func (j *judge) checkStandbyHealth() readiness.Check {
 		return probes.Warning(CheckStandbyHealth, says, "see why the other checkers do not reach it")
 	case j.checks[r.check].disabled:
 		return probes.Warning(CheckStandbyHealth, says+": SECONDARY is always used, whatever its state", "enable the health check")
+	case j.supposing(r, func(healthCheck) bool { return true }).healthy:
+		return probes.Warning(CheckStandbyHealth, says+": so it is when all that it rests on has failed, and SECONDARY is used whatever its state", "see the health threshold and the children of its health check")
 	}
 	return probes.Passing(CheckStandbyHealth, says)
 }
@@ -490,8 +584,10 @@ func (j *judge) checkStandbyHealth() readiness.Check {
 func (j *judge) wrongStandby(r record) (readiness.Check, bool) {
 	h, known := j.checks[r.check]
 	switch {
-	case r.check == "" || j.checksTrouble != nil:
+	case j.checksTrouble != nil:
 		return readiness.Check{}, false
+	case r.check == "":
+		return j.wrongLeaf(r)
 	case !known && j.checksListed.Before(j.listed):
 		return probes.Unknown(CheckStandbyHealth, fmt.Sprintf("SECONDARY carries health check %s, which was not there when the health checks were listed, before the record was", text(r.check)), "wait for the next listing"), true
 	case !known:
@@ -501,9 +597,27 @@ func (j *judge) wrongStandby(r record) (readiness.Check, bool) {
 	case h.inverted && !h.disabled:
 		return probes.Failing(CheckStandbyHealth, fmt.Sprintf("%s of SECONDARY is inverted: the standby counts as healthy when it is not", h), "aws route53 update-health-check --health-check-id "+text(h.id)+" --no-inverted"), true
 	}
-	for _, leaf := range j.restsOn(j.secondary) {
-		if endpointType(leaf.kind) && j.isPrimary(leaf) && !j.isStandby(leaf) {
+	return j.wrongLeaf(r)
+}
+
+// wrongLeaf tells of what decides over the secondary in the end, and fails together with
+// the primary or is healthy when the standby is not.
+func (j *judge) wrongLeaf(r record) (readiness.Check, bool) {
+	of := make(map[string]bool)
+	for _, leaf := range j.restsOn(j.primary) {
+		of[leaf.id] = true
+	}
+	for _, leaf := range j.restsOn(&r) {
+		here := endpointType(leaf.kind) && j.isStandby(leaf)
+		switch {
+		case endpointType(leaf.kind) && j.isPrimary(leaf) && !here:
 			return probes.Failing(CheckStandbyHealth, fmt.Sprintf("%s decides over the SECONDARY, and looks at the primary: both are unhealthy at once, and Route 53 answers with the PRIMARY", leaf), "let it look at the standby"), true
+		case here && leaf.inverted && !leaf.disabled:
+			return probes.Failing(CheckStandbyHealth, fmt.Sprintf("%s of SECONDARY is inverted: the standby counts as healthy when it is not", leaf), "aws route53 update-health-check --health-check-id "+text(leaf.id)+" --no-inverted"), true
+		case of[leaf.id]:
+			if h := j.supposing(r, func(h healthCheck) bool { return of[h.id] }); h.known && !h.healthy {
+				return probes.Failing(CheckStandbyHealth, fmt.Sprintf("%s decides over PRIMARY and SECONDARY: both are unhealthy at once, and Route 53 answers with the PRIMARY", leaf), "give the SECONDARY a health check of the standby"), true
+			}
 		}
 	}
 	return readiness.Check{}, false
@@ -545,7 +659,7 @@ func (j *judge) measures() map[readiness.Measure]float64 {
 // carriesChecks reports whether any health check of Route 53 decides over the name.
 func (j *judge) carriesChecks() bool {
 	been := make(map[string]bool)
-	return j.carries(j.primary, been) || j.carries(j.secondary, been)
+	return j.carries(j.primary, been) || j.carries(j.secondary, been) || j.twin != nil && j.twin.carriesChecks()
 }
 
 func (j *judge) carries(r *record, been map[string]bool) bool {
@@ -561,11 +675,16 @@ func (j *judge) carries(r *record, been map[string]bool) bool {
 	return slices.ContainsFunc(j.records.of(r.alias.name, r.kind), func(target record) bool { return j.carries(&target, been) })
 }
 
-// asOf is when what is told was so: when the oldest listing was made.
+// asOf is when what is told was so: that of the oldest listing or state.
 func (j *judge) asOf() time.Time {
 	at := j.listed
 	if !j.checksListed.IsZero() && j.checksListed.Before(at) {
 		at = j.checksListed
+	}
+	for _, r := range j.reports {
+		if r.err == nil && !r.at.IsZero() && r.at.Before(at) {
+			at = r.at
+		}
 	}
 	return at
 }

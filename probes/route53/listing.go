@@ -44,7 +44,10 @@ func (a *account) lister(z zone) func(context.Context) (listing, error) {
 		if answer, err := a.zones.Get(ctx); err == nil { // else the zone is known by its id
 			all = answer.Value
 		}
-		names := append(a.names(all)[z.id], a.leadsOnTo(z)...)
+		names := a.leadsOnTo(z)
+		for _, name := range a.names(all)[z.id] {
+			names = append(append(names, name), upTo(name, z.name)...) // any of them may be delegated
+		}
 		found, begun, err := s.all(ctx, stopAt(names, make(map[string]bool), 0))
 		if err != nil {
 			return listing{}, gone(z, err)

@@ -152,6 +152,15 @@ func (r record) beyond(z zone) []string {
 	return names
 }
 
+// upTo lists a name and those above it, as far as they are below the zone.
+func upTo(name, zone string) (all []string) {
+	for name != zone && within(name, zone) {
+		all = append(all, name)
+		_, name, _ = strings.Cut(name, ".")
+	}
+	return all
+}
+
 func within(name, zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) }
 
 // canonical is a name as it is compared: without escapes, in lower case, without the
@@ -212,25 +221,36 @@ func plain(name string) bool {
 // side is one end of the failover, as the file tells it.
 type side []string
 
-// has reports whether a chain leads there: one of its hops is a name, an address, or
-// in a prefix that the file gives.
-func (s side) has(c chain) bool {
-	return slices.ContainsFunc(c.hops, s.names)
+// leadsTo reports whether a chain leads to a side, and not to the other one. The last of
+// its hops that either of them names decides, since a name may have been turned round.
+func (c chain) leadsTo(this, other side) bool {
+	for _, hop := range slices.Backward(c.hops) {
+		if ours, theirs := this.closeness(hop), other.closeness(hop); ours > 0 || theirs > 0 {
+			return ours >= theirs
+		}
+	}
+	return false
 }
 
-func (s side) names(target string) bool {
+func (s side) names(target string) bool { return s.closeness(target) > 0 }
+
+// closeness is how closely a side names a target: by the narrowest prefix that it is in,
+// or most closely as what it is; 0 is not at all.
+func (s side) closeness(target string) (closest int) {
+	const itself = 1 << 10
 	target = balancer(canonical(target))
 	address, err := netip.ParseAddr(target)
-	return slices.ContainsFunc(s, func(given string) bool {
-		if err != nil {
-			return balancer(canonical(given)) == target
+	for _, given := range s {
+		prefix, wrong := netip.ParsePrefix(given)
+		single, wrongSingle := netip.ParseAddr(given)
+		switch {
+		case err != nil && balancer(canonical(given)) == target, err == nil && wrongSingle == nil && single.Unmap() == address.Unmap():
+			return itself
+		case err == nil && wrong == nil && prefix.Contains(address.Unmap()):
+			closest = max(closest, 1+prefix.Bits())
 		}
-		if prefix, wrong := netip.ParsePrefix(given); wrong == nil {
-			return prefix.Contains(address.Unmap())
-		}
-		other, wrong := netip.ParseAddr(given)
-		return wrong == nil && other.Unmap() == address.Unmap()
-	})
+	}
+	return closest
 }
 
 // balancer takes away what the console of Route 53 puts before the name of a load

@@ -138,6 +138,6 @@ func (p *Probe) judge(ctx context.Context, z zone, l listing) *judge {
 	}
 	v.checks, v.checksListed = answer.Value.checks, answer.Value.begun
 	j = judged(p.config, p.target.Service, v, s.Now())
-	v.reports = p.account.reports(ctx, append(j.restsOn(j.primary), j.restsOn(j.secondary)...))
+	v.reports = p.account.reports(ctx, j.restsOnAll())
 	return judged(p.config, p.target.Service, v, s.Now())
 }

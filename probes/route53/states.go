@@ -27,7 +27,8 @@ type state struct {
 }
 
 const (
-	// stateKept is for how long a state serves that had no turn since.
+	// stateKept is for how long a state serves at the most that had no turn since. Where
+	// its turn comes sooner, it is two of them, or as long as a listing.
 	stateKept = time.Hour
 	// stateRetry is for how long a state that is denied is not asked for again.
 	stateRetry = time.Minute
@@ -76,7 +77,7 @@ func (a *account) report(ctx context.Context, id string) report {
 		s.last, s.known = answer, true
 	case errors.As(err, &held) && !s.known:
 		return report{err: errTurn}
-	case awsapi.Throttled(err) && s.known && readiness.Elapsed(s.last.At, a.session.Now()) < stateKept:
+	case awsapi.Throttled(err) && s.known && readiness.Elapsed(s.last.At, a.session.Now()) < min(stateKept, max(keepFor, 2*a.freshness(a.watched).Fresh)):
 	default:
 		return report{err: a.session.Failure(err, actionState)}
 	}
@@ -93,7 +94,7 @@ func (a *account) turnOf(id string) (*state, report, bool) {
 	s := a.states[id]
 	if s == nil {
 		f := a.freshness(1)
-		f.Keep, f.Retry = stateKept, stateRetry
+		f.Keep, f.Retry = keepFor, stateRetry
 		s = &state{shared: awsapi.NewShared(f, a.session.Now, func(ctx context.Context) (report, error) { return a.askState(ctx, id) })}
 		a.states[id] = s
 		a.watched++
