@@ -55,6 +55,7 @@ type App struct {
 	concurrency int // as at the start
 
 	probers atomic.Pointer[probers] // of the configuration in force; a reload replaces them
+	keeper  *keeper
 
 	reloading chan struct{} // holds one place: one reload at a time
 	teardowns []teardown
@@ -99,6 +100,8 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		Recorder: a.own, Logger: a.log.With("component", "monitor"),
 	})
 	a.onStop("monitor", func(context.Context) error { a.monitor.Stop(); return nil })
+	a.keeper = newKeeper(cfg, o, a.monitor.Report)
+	a.onStop("ledger", a.keeper.close)
 	handler, err := web.New(a.webOptions())
 	if err != nil {
 		return nil, err
@@ -121,9 +124,11 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 }
 
 func (a *App) webOptions() web.Options {
+	checklists := prometheus.NewRegistry()
+	checklists.MustRegister(collectors.NewAudit(a.keeper.audit, a.keeper.state))
 	o := web.Options{
 		Report:  a.monitor.Report,
-		Metrics: []prometheus.Gatherer{collectors.NewSystem(a.monitor.Report), a.own.Registry()},
+		Metrics: []prometheus.Gatherer{collectors.NewSystem(a.monitor.Report), checklists, a.own.Registry()},
 		Pprof:   a.options.Pprof,
 		Version: a.options.Build.Version,
 		Logger:  a.log.With("component", "web"),
@@ -166,6 +171,7 @@ func (a *App) Run(ctx context.Context, reload <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	a.monitor.Start()
+	a.keeper.start()
 	go func() {
 		defer cancel() // also ends the wait for a reload
 		served <- a.serve()
@@ -258,6 +264,7 @@ func (a *App) reload() error {
 	}
 	a.monitor.Reload(cfg.System(), targets)
 	a.probers.Swap(next).close()
+	a.keeper.use(cfg)
 	a.own.ConfigLoaded(time.Now())
 	if cfg.Concurrency != a.concurrency {
 		a.log.Warn("concurrency has changed in the file, and counts from the next start on", "was", a.concurrency, "is", cfg.Concurrency)

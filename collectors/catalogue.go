@@ -259,6 +259,37 @@ var (
 		Help:   "How long looks take, by kind of probe.",
 		Absent: "no look of that kind has ended yet",
 	}
+	checklistItem = Metric{
+		Name: "dr_checklist_item_ok", Type: prometheus.GaugeValue,
+		Labels: []string{"item", "phase"},
+		Help:   "1 when everything that the item of the checklist rests on passes or warns, 0 otherwise, also when nothing is known.",
+	}
+	attestationExpiry = Metric{
+		Name: "dr_checklist_attestation_expiry_timestamp_seconds", Type: prometheus.GaugeValue,
+		Labels: []string{"item", "phase"},
+		Help:   "When the newest attestation of the item lapses, or did. Alert before it does.",
+		Absent: "nobody has attested the item, or nobody has to, or the ledger could never be read",
+	}
+	ledgerUp = Metric{
+		Name: "drwatch_ledger_up", Type: prometheus.GaugeValue,
+		Help:   "1 when the ledger could be read and written at the last attempt, 0 when it could not: probing goes on without it.",
+		Absent: "the file names no ledger",
+	}
+	ledgerPending = Metric{
+		Name: "drwatch_ledger_pending_events", Type: prometheus.GaugeValue,
+		Help:   "Events that wait to be written to the ledger.",
+		Absent: "the file names no ledger",
+	}
+	ledgerDropped = Metric{
+		Name: "drwatch_ledger_dropped_events_total", Type: prometheus.CounterValue,
+		Help:   "Events that never will be written, because too many waited while the ledger was gone.",
+		Absent: "the file names no ledger",
+	}
+	ledgerLastWrite = Metric{
+		Name: "drwatch_ledger_last_write_timestamp_seconds", Type: prometheus.GaugeValue,
+		Help:   "When an event was last written to the ledger.",
+		Absent: "the file names no ledger, or nothing was written since drwatch started",
+	}
 	buildInfo = Metric{
 		Name: "drwatch_build_info", Type: prometheus.GaugeValue,
 		Labels: []string{"goversion", "revision", "version"},
@@ -303,8 +334,10 @@ func Catalogue() []Metric {
 		backupSize, backupRatio, backupInterval,
 		dnsFailover, dnsTTL, dnsServed, dnsHealthy, dnsSample,
 		endpointUp, endpointLatency, certificateExpiry, healthyTargets, healthyZones, clockOffset,
+		checklistItem, attestationExpiry,
 		probeSuccess, probeLastSuccess, probeLastDuration, probeAttempts, probeFailures, probeDuration,
 		buildInfo, reloadSuccessful, reloadTime, schedulerLate, probesInFlight, cloudRequests, cloudThrottles,
+		ledgerUp, ledgerPending, ledgerDropped, ledgerLastWrite,
 	}
 }
 

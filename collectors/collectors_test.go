@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drwatch/drwatch/audit"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -96,6 +97,28 @@ func festivals() (readiness.System, readiness.Observations) {
 	return system, func(id readiness.ID) *readiness.Seen { return all[id.Of].Seen(id.Name) }
 }
 
+// audited is an audit that found one item of each kind.
+func audited() audit.Result {
+	return audit.Result{Items: []audit.ItemResult{
+		{Item: "dns-failover", Phase: audit.Before, Status: readiness.Warn},
+		{Item: "training", Phase: audit.Before, Attestation: &audit.Attestation{Until: noon.Add(time.Hour)}},
+		{Item: "lessons-learned", Phase: audit.After, Status: readiness.Fail},
+	}}
+}
+
+// Without a ledger there is nothing to tell of it, and the checklists are told all the same.
+func TestAudit_WithoutALedger(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(NewAudit(audited, func() LedgerState { return LedgerState{} }))
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	require.Equal(t, []string{"dr_checklist_attestation_expiry_timestamp_seconds", "dr_checklist_item_ok"}, names)
+}
+
 func report() *readiness.Report {
 	system, seen := festivals()
 	return readiness.Evaluate(system, seen, noon)
@@ -109,7 +132,9 @@ func everything(t testing.TB) string {
 	own.CloudRequest("aws", "RDS", "DescribeDBInstances")
 	own.CloudThrottle("aws", "RDS", "DescribeDBInstances")
 	own.ConfigLoaded(noon)
-	registry := prometheus.NewMultiTRegistry(prometheus.ToTransactionalGatherer(NewSystem(report)), prometheus.ToTransactionalGatherer(own.Registry()))
+	checklists := prometheus.NewRegistry()
+	checklists.MustRegister(NewAudit(audited, func() LedgerState { return LedgerState{Kept: true, Up: true, LastWrite: noon, Pending: 3, Dropped: 1} }))
+	registry := prometheus.NewMultiTRegistry(prometheus.ToTransactionalGatherer(NewSystem(report)), prometheus.ToTransactionalGatherer(checklists), prometheus.ToTransactionalGatherer(own.Registry()))
 	w := httptest.NewRecorder()
 	promhttp.HandlerForTransactional(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	require.Equal(t, http.StatusOK, w.Code, w.Body)

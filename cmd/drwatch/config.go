@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,10 +37,29 @@ func newConfigCheck(s streams) *cobra.Command {
 		if *strict && warnings > 0 {
 			return fmt.Errorf("%d warnings in %s", warnings, *path)
 		}
-		_, err = fmt.Fprintf(s.out, "%s is valid: %d datastores, %d copies\n", *path, len(cfg.System().Datastores), len(cfg.Targets()))
+		system, copies, parts := cfg.System(), 0, 0
+		for _, d := range system.Datastores {
+			copies += len(d.Copies)
+		}
+		for _, service := range system.Services {
+			parts += len(service.Parts)
+		}
+		_, err = fmt.Fprintf(s.out, "%s is valid: %s with %s, %s with %s\n", *path,
+			counted(len(system.Datastores), "datastore"), counted(copies, "copy"), counted(len(system.Services), "service"), counted(parts, "part"))
 		return err
 	}
 	return c
+}
+
+// counted tells how many there are of what word names.
+func counted(n int, word string) string {
+	switch {
+	case n == 1:
+		return "1 " + word
+	case strings.HasSuffix(word, "y"):
+		word = strings.TrimSuffix(word, "y") + "ie"
+	}
+	return strconv.Itoa(n) + " " + word + "s"
 }
 
 func newConfigSchema(s streams) *cobra.Command {

@@ -39,9 +39,10 @@ func newLabUp(s streams, dir *string) *cobra.Command {
 		Use:   "up",
 		Short: "Start the lab, and stop it at Ctrl-C",
 		Long: `Start PostgreSQL and Redis, each with a replica in another "region", on loopback
-ports of this machine, with a small writing workload, and a stand-in for AWS
-that keeps backups of both. Everything lives in the lab's own folder and ends
-with this command.
+ports of this machine, with a small writing workload; an API in both regions, with
+the name servers and resolvers that lead to it; and a stand-in for AWS that keeps
+backups of the data and the record of the API. Everything lives in the lab's own
+folder and ends with this command.
 
 With --serve, drwatch watches the lab from the same process.`,
 		Args: cobra.NoArgs,
@@ -93,6 +94,7 @@ With --serve, drwatch watches the lab from the same process.`,
 // region, so the primaries are seen over the links that can be cut.
 func labEnvironment(e lab.Endpoints) map[string]string {
 	environment := map[string]string{
+		"FESTIVALS_LEDGER":                 filepath.Join(e.Dir, "ledger.db"),
 		"FESTIVALS_SCHEDULE":               "@every 2s",
 		"FESTIVALS_TIMEOUT":                "1s",
 		"FESTIVALS_AWS_SCHEDULE":           "@every 2s",
@@ -134,6 +136,9 @@ func writeLabConfig(dir string, environment map[string]string) (file string, err
 	file = filepath.Join(dir, "drwatch.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return "", fmt.Errorf("write the lab's configuration: %w", err)
+	}
+	if err := os.CopyFS(dir, festivals.Runbooks()); err != nil {
+		return "", fmt.Errorf("write the runbooks of the lab: %w", err)
 	}
 	return file, nil
 }

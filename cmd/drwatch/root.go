@@ -67,7 +67,7 @@ bad file, nothing there).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(s), newCheck(s), newConfig(s), newLab(s), newVersion(s))
+	root.AddCommand(newServe(s), newCheck(s), newConfig(s), newLab(s), newAudit(s), newAttest(s), newLedger(s), newVersion(s))
 	return root
 }
 

@@ -42,18 +42,24 @@ func allowed() map[string][]string {
 		"probes/awsbackup":   {"readiness", "probes", "probes/awsapi"},
 		"probes/route53":     {"readiness", "probes", "probes/awsapi"},
 		"probes/elb":         {"readiness", "probes", "probes/awsapi"},
-		"config":             {"readiness", "secret", "probes", "probes/..."},
+		"ledger":             {}, // knows nothing of what it keeps
+		"ledger/ledgertest":  {"ledger"},
+		"ledger/...":         {"ledger", "secret"},
+		"audit":              {"readiness", "ledger"},
+		"audit/history":      {"readiness", "ledger"},
+		"audit/report":       {"readiness", "ledger", "audit", "audit/history"},
+		"config":             {"readiness", "secret", "probes", "probes/...", "audit"},
 		"monitor":            {"readiness", "probes"},
-		"collectors":         {"readiness"},
+		"collectors":         {"readiness", "audit"},
 		"web":                {"readiness"},
-		"app":                {"readiness", "probes/...", "config", "monitor", "collectors", "web", "probes"},
+		"app":                {"readiness", "probes/...", "ledger", "ledger/...", "audit", "audit/...", "config", "monitor", "collectors", "web", "probes"},
 		"lab/aws":            {}, // neither does it know what asks it
 		"lab/dns":            {},
 		"lab/api":            {},
 		"lab":                {"lab/aws", "lab/dns", "lab/api"}, // knows nothing of what watches it
 		"lab/labtest":        {"lab"},
 		"examples/festivals": {},
-		"cmd/drwatch":        {"app", "collectors", "config", "examples/festivals", "lab", "probes/postgres", "readiness"},
+		"cmd/drwatch":        {"app", "audit", "audit/report", "collectors", "config", "examples/festivals", "lab", "ledger", "ledger/postgres", "probes/postgres", "readiness"},
 		"internal/housetest": {},
 		"internal/bench":     {},
 	}
