@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,14 @@ type keeper struct {
 	scribe *history.Scribe
 	report func() *readiness.Report
 	actor  string
+	every  time.Duration
 	log    *slog.Logger
+
+	// Of the instances that share a ledger one records: who has the lease.
+	lease   ledger.Lease
+	records bool
+	// barred says that the lease could not be asked for: the ledger cannot be written.
+	barred atomic.Bool
 
 	audited atomic.Pointer[audit.Options] // of the configuration in force
 	loaded  chan report.Loaded            // the newest configuration that is not written down yet
@@ -50,11 +58,15 @@ type keeper struct {
 // newKeeper makes the keeper of a configuration; without a ledger in it there is
 // nothing to keep, and what rests on attestations is unknown.
 func newKeeper(cfg *config.Config, o Options, seen func() *readiness.Report) *keeper {
-	k := &keeper{book: audit.NewBook(time.Now), report: seen, actor: cfg.Instance.Name, log: o.Logger.With("component", "ledger"), loaded: make(chan report.Loaded, 1)}
+	k := &keeper{book: audit.NewBook(time.Now), report: seen, actor: cfg.Instance.Name, every: keptEvery, log: o.Logger.With("component", "ledger"), loaded: make(chan report.Loaded, 1)}
 	if cfg.Ledger != nil {
 		k.store = ledger.NewLater(func(ctx context.Context) (ledger.Store, error) { return OpenLedger(ctx, cfg, WriteLedger, k.log) })
-		k.writer = history.NewWriter(history.WriterOptions{Ledger: k.store, Logger: k.log})
-		k.scribe = history.NewScribe(history.ScribeOptions{Interval: keptEvery, Instance: k.actor, Version: o.Build.Version})
+		pairs := 0 // each of which is a draft at the start
+		for _, d := range cfg.System().Datastores {
+			pairs += len(d.RPO)
+		}
+		k.writer = history.NewWriter(history.WriterOptions{Ledger: k.store, Pending: max(1000, 2*pairs), Logger: k.log})
+		k.scribe = history.NewScribe(history.ScribeOptions{Interval: k.every, Instance: k.actor, Version: o.Build.Version})
 	}
 	k.use(cfg)
 	return k
@@ -115,23 +127,66 @@ func (k *keeper) start() {
 		return
 	}
 	k.writer.Start()
-	k.writer.Put(k.scribe.Start(time.Now(), k.report().System)...)
 	k.running.Go(func() { k.run(ctx) })
 }
 
 func (k *keeper) run(ctx context.Context) {
-	ticker := time.NewTicker(keptEvery)
+	ticker := time.NewTicker(k.every)
 	defer ticker.Stop()
 	for {
+		k.record(ctx)
 		k.refresh(ctx)
 		k.noteConfig(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			k.writer.Put(k.scribe.See(k.report())...)
 		}
 	}
+}
+
+// record writes down what the report shows, unless another instance does.
+func (k *keeper) record(ctx context.Context) {
+	recorded := k.records
+	switch k.records = k.mayRecord(ctx); {
+	case k.records && !recorded:
+		k.writer.Put(k.scribe.Start(time.Now(), k.report().System)...)
+	case recorded && !k.records:
+		k.writer.Put(k.scribe.Stop(time.Now())...)
+		k.log.Info("another instance records the history now")
+	}
+	if k.records {
+		k.writer.Put(k.scribe.See(k.report())...)
+	}
+}
+
+// recorder is the name of the lease.
+const recorder = "rpo-recorder"
+
+// mayRecord takes the lease of the recorder, or keeps it. While the ledger does not
+// answer nobody else can take it, and all stays as it was.
+func (k *keeper) mayRecord(ctx context.Context) bool {
+	const ttl = 4 * keptEvery
+	asking, cancel := context.WithTimeout(ctx, keptEvery/3)
+	defer cancel()
+	var lease ledger.Lease
+	err := ledger.ErrFenced
+	if k.lease.Name != "" {
+		lease, err = k.store.Renew(asking, k.lease, ttl)
+	}
+	if errors.Is(err, ledger.ErrFenced) {
+		lease, err = k.store.Acquire(asking, recorder, k.actor, ttl)
+	}
+	k.barred.Store(err != nil && !errors.Is(err, ledger.ErrHeld))
+	switch {
+	case err == nil:
+		k.lease = lease
+		return true
+	case errors.Is(err, ledger.ErrHeld):
+		k.lease = ledger.Lease{}
+		return false
+	}
+	return k.records || k.lease.Name == "" && !errors.Is(err, ledger.ErrReadOnly)
 }
 
 // refresh reads what people have attested since.
@@ -194,8 +249,13 @@ func (k *keeper) close(ctx context.Context) error {
 	}
 	k.stop()
 	k.running.Wait()
-	k.writer.Put(k.scribe.Stop(time.Now())...)
+	if k.records {
+		k.writer.Put(k.scribe.Stop(time.Now())...)
+	}
 	err := k.writer.Stop(ctx)
+	if k.lease.Name != "" {
+		_ = k.store.Release(ctx, k.lease) // it runs out by itself
+	}
 	if closing := k.store.Close(); err == nil {
 		err = closing
 	}
@@ -217,7 +277,7 @@ func (k *keeper) state() collectors.LedgerState {
 	}
 	s, known := k.writer.State(), k.book.Known()
 	return collectors.LedgerState{
-		Kept: true, Up: s.Err == nil && known.Unknown == nil && !known.AsOf.IsZero(),
+		Kept: true, Up: s.Err == nil && known.Unknown == nil && !known.AsOf.IsZero() && !k.barred.Load(),
 		LastWrite: s.LastWrite, Pending: s.Pending, Dropped: s.Dropped,
 	}
 }

@@ -156,6 +156,11 @@ func (l *Lab) nameserverFault(name Fault, description string, condition dns.Cond
 		strike: func(ctx context.Context) error {
 			return set(ctx, condition, dns.Record{Name: APIHost, Type: "CNAME", TTL: recordTTL, Value: balancerOfOld + "."})
 		},
-		undo: func(ctx context.Context) error { return set(ctx, dns.Well) },
+		undo: func(ctx context.Context) error {
+			if err := set(ctx, dns.Well); err != nil {
+				return err
+			}
+			return l.forget(ctx)
+		},
 	}
 }

@@ -65,7 +65,7 @@ const (
 type collector struct {
 	ledger *asOf
 	data   *Data
-	loaded []loaded        // every configuration, oldest first
+	loaded []loaded // every configuration, oldest first
 }
 
 // loaded is what a configuration promised of recovery times.

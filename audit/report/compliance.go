@@ -96,7 +96,7 @@ func pairOf(h history.History, t history.Track, d *Data, points []history.Point)
 		}
 		worst, known := point.Worst.Get()
 		p.Unbounded = p.Unbounded || !known
-		if before, any := p.Worst.Get(); known && (!any || worst > before) {
+		if before, told := p.Worst.Get(); known && (!told || worst > before) {
 			p.Worst = readiness.Known(worst)
 			p.WorstAt = readiness.Known(d.Compliance.Start.Add(time.Duration(i) * h.Step.Duration()))
 		}

@@ -74,8 +74,10 @@ func startLab(t *testing.T) *festivalsLab {
 	t.Setenv("FESTIVALS_AWS_TIMEOUT", "1900ms")
 	t.Setenv("FESTIVALS_AWS_MAX_AGE", "1s")
 	t.Setenv("FESTIVALS_TIMEOUT", timeout.String())
-	file := filepath.Join(t.TempDir(), "drwatch.yaml")
+	folder := t.TempDir()
+	file := filepath.Join(folder, "drwatch.yaml")
 	require.NoError(t, os.WriteFile(file, festivals.Config(), 0o600))
+	require.NoError(t, os.CopyFS(folder, festivals.Runbooks()))
 	return &festivalsLab{Lab: l, file: file}
 }
 
