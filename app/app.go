@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -52,7 +53,8 @@ type App struct {
 	listener net.Listener
 	server   *http.Server
 
-	concurrency int // as at the start
+	concurrency int            // as at the start
+	ledger      *config.Ledger // the same
 
 	probers atomic.Pointer[probers] // of the configuration in force; a reload replaces them
 	keeper  *keeper
@@ -93,7 +95,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for HTTP (choose another address with --web.listen-address): %w", err)
 	}
-	a.concurrency = cfg.Concurrency
+	a.concurrency, a.ledger = cfg.Concurrency, cfg.Ledger
 	a.onStop("listener", func(context.Context) error { return closed(a.listener.Close()) })
 	a.monitor = monitor.New(monitor.Options{
 		System: cfg.System(), Targets: targets, Concurrency: cfg.Concurrency,
@@ -129,6 +131,7 @@ func (a *App) webOptions() web.Options {
 	o := web.Options{
 		Report:  a.monitor.Report,
 		Metrics: []prometheus.Gatherer{collectors.NewSystem(a.monitor.Report), checklists, a.own.Registry()},
+		Audit:   a.keeper.audit,
 		Pprof:   a.options.Pprof,
 		Version: a.options.Build.Version,
 		Logger:  a.log.With("component", "web"),
@@ -266,6 +269,9 @@ func (a *App) reload() error {
 	a.probers.Swap(next).close()
 	a.keeper.use(cfg)
 	a.own.ConfigLoaded(time.Now())
+	if !reflect.DeepEqual(cfg.Ledger, a.ledger) {
+		a.log.Warn("the ledger is another one in the file, and counts from the next start on")
+	}
 	if cfg.Concurrency != a.concurrency {
 		a.log.Warn("concurrency has changed in the file, and counts from the next start on", "was", a.concurrency, "is", cfg.Concurrency)
 	}

@@ -31,7 +31,11 @@ func attestations(ctx context.Context, cfg *config.Config, log *slog.Logger) aud
 		return audit.Attestations{Unknown: err}
 	}
 	book := audit.NewBook(time.Now)
-	_ = book.Refresh(ctx, store) // which the book itself tells
+	// That it could not be read the book itself tells; of single events it does not.
+	var unreadable *audit.UnreadableError
+	if err := book.Refresh(ctx, store); errors.As(err, &unreadable) {
+		log.Warn("read what people have attested", "error", err)
+	}
 	known := book.Known()
 	if err := store.Close(); err != nil && known.Unknown == nil {
 		known.Unknown = err

@@ -109,7 +109,12 @@ func (p PartReport) Summary() string {
 	tell(DNSServedPrimary, share("the primary"))
 	tell(DNSServedStandby, share("the standby"))
 	tell(DNSServedOther, share("something else"))
-	tell(DNSServedNothing, share("nothing"))
+	tell(DNSServedNothing, func(v float64) string {
+		if v == 0 {
+			return ""
+		}
+		return strconv.FormatFloat(100*v, 'f', 0, 64) + "% told no address"
+	})
 	tell(DNSTTLSeconds, seconds("TTL "))
 	tell(EndpointUp, func(up float64) string {
 		if up == 1 {
@@ -130,6 +135,7 @@ func evaluateService(system System, s Service, seen Observations, now time.Time)
 			r.Scenarios = append(r.Scenarios, judged.Scenario)
 		}
 	}
+	inTheWay := 0
 	for _, p := range s.Parts {
 		part := evaluatePart(s, p, seen, now)
 		r.Parts = append(r.Parts, part)
@@ -137,11 +143,17 @@ func evaluateService(system System, s Service, seen Observations, now time.Time)
 			continue // that it is gone is what the move is for
 		}
 		for _, check := range part.Checks {
+			if !check.Status.Ready() && check.Evidence != unseen {
+				inTheWay++
+			}
 			if !check.Status.Ready() && check.Status.worse(r.Status) {
 				r.Status = check.Status
 				r.Because = fmt.Sprintf("%s of %s is %s: %s", check.Name, p.Name, check.Status, check.Evidence)
 			}
 		}
+	}
+	if inTheWay > 1 {
+		r.Because += fmt.Sprintf(" (and %d more)", inTheWay-1)
 	}
 	if r.Status == Pass && !slices.ContainsFunc(s.Parts, Part.tellsOfMove) {
 		r.Status, r.Because = Unknown, "no part looks at its record, or at what would answer on the standby"

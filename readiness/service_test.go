@@ -86,7 +86,7 @@ func TestService_IsInTheWayOfTheScenariosInWhichItHasToMove(t *testing.T) {
 				f["record"] = f["record"][:1]
 				f["standby"][0] = Check{Name: "up", Status: Fail, Evidence: "refused"}
 			},
-			status: Fail, because: "api: up of standby is fail: refused",
+			status: Fail, because: "api: up of standby is fail: refused (and 1 more)",
 		},
 		"an old look": {
 			found: func(map[string][]Check) {}, second: 90,

@@ -4,18 +4,27 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"slices"
 	"time"
 
+	"github.com/drwatch/drwatch/audit"
 	"github.com/drwatch/drwatch/readiness"
 )
 
 //go:embed page.html
 var pageText string
 
-// view is what the page shows, which is the report and nothing else.
+// view is what the page shows, which is the report, what the checklist before a
+// disaster makes of it, and nothing else.
 type view struct {
 	*readiness.Report
-	Version string
+	Checklist []audit.ItemResult
+	Version   string
+}
+
+// before are the items that are due before a disaster.
+func before(r audit.Result) []audit.ItemResult {
+	return slices.DeleteFunc(slices.Clone(r.Items), func(i audit.ItemResult) bool { return i.Phase != audit.Before })
 }
 
 func parsePage() (*template.Template, error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/drwatch/drwatch/audit"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -26,6 +27,8 @@ import (
 type Options struct {
 	// Report gives the report of this moment, from memory.
 	Report func() *readiness.Report
+	// Audit holds the checklists against the same. Nil shows none.
+	Audit func() audit.Result
 	// Metrics are gathered for /metrics, each in turn.
 	Metrics []prometheus.Gatherer
 	// Reload loads the configuration anew. When its context ends first, it returns
@@ -47,6 +50,7 @@ func New(o Options) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics())
 	mux.Handle("GET /api/v1/report", s.handle(s.report))
+	mux.Handle("GET /api/v1/audit", s.handle(s.audit))
 	mux.Handle("GET /{$}", s.handle(s.page))
 	mux.Handle("GET /-/healthy", s.handle(healthy))
 	mux.Handle("GET /-/ready", s.handle(s.ready))
@@ -107,9 +111,20 @@ func (s *server) metrics() http.Handler {
 }
 
 func (s *server) report(w http.ResponseWriter, _ *http.Request) error {
-	body, err := json.MarshalIndent(s.Report(), "", "  ")
+	return writeJSON(w, s.Report())
+}
+
+func (s *server) audit(w http.ResponseWriter, _ *http.Request) error {
+	if s.Audit == nil {
+		return statusError{http.StatusNotFound, errors.New("there are no checklists here")}
+	}
+	return writeJSON(w, s.Audit())
+}
+
+func writeJSON(w http.ResponseWriter, value any) error {
+	body, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encode the report: %w", err)
+		return fmt.Errorf("encode the answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -119,7 +134,11 @@ func (s *server) report(w http.ResponseWriter, _ *http.Request) error {
 
 func (s *server) page(w http.ResponseWriter, _ *http.Request) error {
 	var body bytes.Buffer
-	if err := s.template.Execute(&body, view{s.Report(), s.Version}); err != nil {
+	shown := view{Report: s.Report(), Version: s.Version}
+	if s.Audit != nil {
+		shown.Checklist = before(s.Audit())
+	}
+	if err := s.template.Execute(&body, shown); err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -135,20 +154,29 @@ func healthy(w http.ResponseWriter, _ *http.Request) error {
 	return err
 }
 
-// ready tells whether every copy has been looked at, so that what is unknown is
+// ready tells whether everything has been looked at, so that what is unknown is
 // unknown for a reason.
 func (s *server) ready(w http.ResponseWriter, _ *http.Request) error {
 	looked, total := 0, 0
-	for _, d := range s.Report().Datastores {
+	count := func(p readiness.ProbeReport) {
+		total++
+		if p.Looks > 0 {
+			looked++
+		}
+	}
+	r := s.Report()
+	for _, d := range r.Datastores {
 		for _, c := range d.Copies {
-			total++
-			if c.Probe.Looks > 0 {
-				looked++
-			}
+			count(c.Probe)
+		}
+	}
+	for _, service := range r.Services {
+		for _, p := range service.Parts {
+			count(p.Probe)
 		}
 	}
 	if looked < total {
-		return statusError{http.StatusServiceUnavailable, fmt.Errorf("not ready: %d of %d copies have been looked at", looked, total)}
+		return statusError{http.StatusServiceUnavailable, fmt.Errorf("not ready: %d of %d copies and parts have been looked at", looked, total)}
 	}
 	_, err := fmt.Fprintln(w, "drwatch is ready.")
 	return err

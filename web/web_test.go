@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/drwatch/drwatch/audit"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -71,6 +72,28 @@ func TestPage_TellsWhatNeedsAPerson(t *testing.T) {
 	}
 	require.NotContains(t, body, "<script>")
 	require.Contains(t, body, "db&lt;script&gt;")
+}
+
+// Who looks at the page before a disaster would not see what people have let lapse.
+func TestPage_ShowsTheChecklist(t *testing.T) {
+	audited := func(o *Options) {
+		o.Audit = func() audit.Result {
+			return audit.Result{Items: []audit.ItemResult{
+				{Item: "training", Phase: audit.Before, Title: "Team trained", Rests: []audit.Rest{{What: "attestation", Evidence: "lapsed <3d> ago", Remedy: "drwatch attest training"}}},
+				{Item: "lessons", Phase: audit.After, Title: "Lessons learned"},
+			}}
+		}
+	}
+	_, body, _ := serve(t, audited)(http.MethodGet, "/")
+	for _, text := range []string{"Before a disaster", "Team trained", "lapsed &lt;3d&gt; ago", "drwatch attest training"} {
+		require.Contains(t, body, text)
+	}
+	require.NotContains(t, body, "Lessons learned")
+	code, body, _ := serve(t, audited)(http.MethodGet, "/api/v1/audit")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, body, `"item": "lessons"`)
+	code, _, _ = serve(t, nil)(http.MethodGet, "/api/v1/audit")
+	require.Equal(t, http.StatusNotFound, code)
 }
 
 func TestReport_IsTheSameAsThePage(t *testing.T) {

@@ -51,7 +51,7 @@ func allowed() map[string][]string {
 		"config":             {"readiness", "secret", "probes", "probes/...", "audit"},
 		"monitor":            {"readiness", "probes"},
 		"collectors":         {"readiness", "audit"},
-		"web":                {"readiness"},
+		"web":                {"readiness", "audit"},
 		"app":                {"readiness", "probes/...", "ledger", "ledger/...", "audit", "audit/...", "config", "monitor", "collectors", "web", "probes"},
 		"lab/aws":            {}, // neither does it know what asks it
 		"lab/dns":            {},

@@ -47,7 +47,7 @@ func (c Config) Validate(t probes.Target) []probes.Problem {
 	places(&p, "resolvers", c.Resolvers)
 	places(&p, "name_servers", c.NameServers)
 	if c.Port < 0 || c.Port > 65535 {
-		p.Add("port", "is none: write a number between 1 and 65535, or nothing for 53")
+		p.Add("port", "is no port: write a number between 1 and 65535, or nothing for 53")
 	}
 	switch host := cmp.Or(c.Name, t.Service.Host); {
 	case c.Zone == "":

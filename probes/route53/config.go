@@ -131,6 +131,9 @@ func (h HealthCheck) problems() probes.Problems {
 	if h.Search != "" && h.Type != "" && !strings.HasSuffix(h.Type, "_STR_MATCH") {
 		p.Add("health_check.search", "goes with the types HTTP_STR_MATCH and HTTPS_STR_MATCH")
 	}
+	if h.Path != "" && !strings.HasPrefix(h.Path, "/") {
+		p.Add("health_check.path", "%q does not begin with a slash: write /%s", h.Path, h.Path)
+	}
 	if h.Path != "" && h.Type == "TCP" {
 		p.Add("health_check.path", "a check of type TCP asks for no path")
 	}
