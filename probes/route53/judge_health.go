@@ -532,7 +532,11 @@ func (j *judge) checkPrimaryHealth() readiness.Check {
 	case !h.known:
 		return probes.Unknown(CheckPrimaryHealth, says, "grant route53:GetHealthCheckStatus where that is denied; otherwise wait for its turn, or see the check "+CheckHealthCheck)
 	case !h.healthy:
-		return probes.Warning(CheckPrimaryHealth, "Route 53 answers with the SECONDARY, where that is healthy: "+says, "see what became of the primary; the failover is under way, or an inverted check brings it about")
+		remedy := "see what became of the primary: the failover is under way"
+		if j.checks[j.primary.check].inverted {
+			remedy += ", unless it is the inverted check that brings it about"
+		}
+		return probes.Warning(CheckPrimaryHealth, "Route 53 answers with the SECONDARY, where that is healthy: "+says, remedy)
 	case h.partly:
 		return probes.Warning(CheckPrimaryHealth, says, "see why the other checkers do not reach it: above 18 % healthy the name stays where it is")
 	}
