@@ -30,7 +30,7 @@ import (
 
 const (
 	interval = time.Second // the shortest that @every knows
-	timeout  = 500 * time.Millisecond
+	timeout  = 800 * time.Millisecond
 	// told is how soon after a fault the page must tell of it: two intervals, the
 	// timeout, and what a busy machine takes.
 	told = 2*interval + timeout + 2*time.Second
@@ -528,8 +528,12 @@ func TestFaults_ThePageTellsTheTruth(t *testing.T) {
 				within = 90 * time.Second
 			}
 			f.eventually(t, within, "well again", f.well)
-			code, out := f.check(t)
-			require.Equal(t, exitOK, code, out)
+			f.until(t, "well for the command, too", func() error { // whose looks all come at once, on a machine that may be busy
+				if code, out := f.check(t); code != exitOK {
+					return fmt.Errorf("exit code %d: %s", code, out)
+				}
+				return nil
+			})
 			if row.store != "" {
 				f.requireTrue(t, row.store, row.datastore)
 			}
