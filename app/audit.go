@@ -66,5 +66,5 @@ func Attest(ctx context.Context, cfg *config.Config, a audit.Attestation, log *s
 	if a.Withdrawn {
 		say = audit.Withdraw
 	}
-	return errors.Join(say(ctx, store, a, auditOptions(cfg).Attestable(), time.Now()), store.Close())
+	return errors.Join(say(ctx, store, a, cfg.Audit.Options().Attestable(), time.Now()), store.Close())
 }

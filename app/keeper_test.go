@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -110,6 +111,18 @@ func TestKeeper_GoesOnWithoutALedger(t *testing.T) {
 	soon(t, "what another process attests is read", func() bool { return training().Status == readiness.Pass })
 }
 
+// A ledger that can be written and not read would be called up, while attestations grow old.
+func TestKeeper_IsNotUpWhileNothingCanBeRead(t *testing.T) {
+	cfg := keeping(t, filepath.Join(t.TempDir(), "ledger.db"))
+	k := newKeeper(cfg, Options{Logger: slog.New(slog.DiscardHandler)}, func() *readiness.Report { return &readiness.Report{At: time.Now()} })
+	k.every = time.Hour
+	k.start()
+	t.Cleanup(func() { require.NoError(t, k.close(context.Background())) })
+	soon(t, "the ledger is up", func() bool { return k.state().Up })
+	require.Error(t, k.book.Refresh(t.Context(), ledger.NewLater(func(context.Context) (ledger.Store, error) { return nil, errors.New("gone") })))
+	require.False(t, k.state().Up)
+}
+
 // Two instances would count the same time twice, or each other's restarts as gaps.
 func TestKeeper_OneOfTwoRecords(t *testing.T) {
 	cfg := keeping(t, filepath.Join(t.TempDir(), "ledger.db"))
@@ -119,6 +132,8 @@ func TestKeeper_OneOfTwoRecords(t *testing.T) {
 	other.Instance.Name = "two"
 	second := keep(t, &other)
 	soon(t, "the second one reads", func() bool { return second.state().Up })
+	require.Zero(t, second.state().Pending, "and has nothing to write")
+	require.Zero(t, second.state().LastWrite)
 	require.NoError(t, first.close(t.Context()))
 	soon(t, "the second one takes over", func() bool {
 		started := 0

@@ -74,6 +74,23 @@ func TestPage_TellsWhatNeedsAPerson(t *testing.T) {
 	require.Contains(t, body, "db&lt;script&gt;")
 }
 
+// A load balancer would take drwatch for ready while nobody knows where clients are led.
+func TestReady_WaitsForTheLookAtEveryPart(t *testing.T) {
+	looks := uint64(0)
+	ask := serve(t, func(o *Options) {
+		o.Report = func() *readiness.Report {
+			part := readiness.PartReport{Probe: readiness.ProbeReport{Looks: looks}}
+			return &readiness.Report{Services: []readiness.ServiceReport{{Name: "api", Parts: []readiness.PartReport{part}}}}
+		}
+	})
+	code, body, _ := ask(http.MethodGet, "/-/ready")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, body, "0 of 1 copies and parts")
+	looks = 1
+	code, _, _ = ask(http.MethodGet, "/-/ready")
+	require.Equal(t, http.StatusOK, code)
+}
+
 // Who looks at the page before a disaster would not see what people have let lapse.
 func TestPage_ShowsTheChecklist(t *testing.T) {
 	audited := func(o *Options) {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"log/slog"
 	"os"
 	"os/user"
 	"slices"
@@ -88,10 +87,6 @@ func phaseNames() []string {
 		names = append(names, string(p))
 	}
 	return names
-}
-
-func logTo(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 // nameOf is who does something, where nobody said it.

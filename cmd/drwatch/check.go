@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +48,7 @@ Exit code 0: ready. 1: not ready, and unknown is not ready. 2: could not look.`,
 		if err != nil {
 			return err
 		}
-		report, err := app.Check(c.Context(), cfg, chosen, slog.New(slog.NewTextHandler(s.err, nil)), progress(s.err))
+		report, err := app.Check(c.Context(), cfg, chosen, logTo(s.err), progress(s.err))
 		if err != nil {
 			return err
 		}

@@ -249,6 +249,13 @@ func newLabStatus(s streams, dir *string) *cobra.Command {
 				t.AppendRow([]any{name + " primary, over the link", cluster.PrimaryAcross.Region, cluster.PrimaryAcross.Address})
 				t.AppendRow([]any{name + " standby", cluster.Standby.Region, cluster.Standby.Address})
 			}
+			if e := status.Endpoints.API; e != nil {
+				t.AppendRow([]any{"API primary, over the link", lab.PrimaryRegion, e.PrimaryAcross})
+				t.AppendRow([]any{"API standby", lab.StandbyRegion, e.Standby})
+				for _, resolver := range e.Resolvers {
+					t.AppendRow([]any{"resolver", "", resolver})
+				}
+			}
 			t.SortBy([]table.SortBy{{Number: 1}})
 			broken := "nothing"
 			if len(status.Broken) > 0 {

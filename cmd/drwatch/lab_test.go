@@ -69,6 +69,9 @@ func TestLab_UpServeBreakHeal(t *testing.T) {
 	require.Equal(t, "broken: link-cut\n", text)
 	_, status, _ := command(t, "lab", "status", "--dir", dir)
 	require.Contains(t, status, "broken: link-cut")
+	for _, server := range []string{"postgres standby", "redis primary, over the link", "API standby", "resolver"} {
+		require.Contains(t, status, server)
+	}
 	eventually(t, "the cut to be told", func() bool { return check() == exitNotReady })
 	code, _, text = command(t, "lab", "up", "--dir", dir)
 	require.Equal(t, exitFailed, code, "a second lab in the same folder")

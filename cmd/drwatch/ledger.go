@@ -35,7 +35,7 @@ func withLedger(ctx context.Context, s streams, path string, open app.LedgerMode
 	if err != nil {
 		return err
 	}
-	store, err := app.OpenLedger(ctx, cfg, open, slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	store, err := app.OpenLedger(ctx, cfg, open, logTo(s.err))
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,11 @@ import (
 	"github.com/drwatch/drwatch/config"
 )
 
+// logTo is the log of a command that does one thing and ends: what goes wrong.
+func logTo(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
 // version is set by the linker in releases.
 var version = "dev"
 
