@@ -111,7 +111,7 @@ func (e evaluation) item(i Item) ItemResult {
 	if len(r.Rests) == 0 {
 		r.Rests = []Rest{{What: "nothing", Evidence: "it rests on nothing", Remedy: "say in audit.items what " + i.Name + " rests on: observed, attested, or both"}}
 	}
-	slices.SortStableFunc(r.Rests, func(a, b Rest) int { return severity(b.Status) - severity(a.Status) })
+	slices.SortStableFunc(r.Rests, func(a, b Rest) int { return b.Status.Severity() - a.Status.Severity() })
 	r.Status = r.Rests[0].Status
 	for _, rest := range r.Rests {
 		if !rest.Lapses.IsZero() && (r.Lapses.IsZero() || rest.Lapses.Before(r.Lapses)) {
@@ -121,16 +121,10 @@ func (e evaluation) item(i Item) ItemResult {
 	return r
 }
 
-// severity orders statuses by how much they need a person: what is not known is
-// never better than what holds.
-func severity(s readiness.Status) int {
-	return slices.Index([]readiness.Status{readiness.Pass, readiness.Warn, readiness.Unknown, readiness.Fail}, s)
-}
-
 // worst is unknown where there is none.
 func worst(all []readiness.Status) readiness.Status {
 	if len(all) == 0 {
 		return readiness.Unknown
 	}
-	return slices.MaxFunc(all, func(a, b readiness.Status) int { return severity(a) - severity(b) })
+	return slices.MaxFunc(all, func(a, b readiness.Status) int { return a.Severity() - b.Severity() })
 }

@@ -154,7 +154,7 @@ func (e evaluation) changed(at time.Time, within time.Duration, exercised word, 
 // better is the one that stands for more, and of two that stand for the same the
 // one that does so for longer.
 func better(a, b Rest) Rest {
-	if d := severity(a.Status) - severity(b.Status); d < 0 || d == 0 && a.Lapses.After(b.Lapses) {
+	if d := a.Status.Severity() - b.Status.Severity(); d < 0 || d == 0 && a.Lapses.After(b.Lapses) {
 		return a
 	}
 	return b

@@ -5,26 +5,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/agnivade/levenshtein"
-
+	"github.com/drwatch/drwatch/internal/spelling"
 	"github.com/drwatch/drwatch/readiness"
 )
 
-// nearest finds the word that was likely meant: about a third of the letters may
-// be wrong, and at least one.
-func nearest(word string, known []string) (string, bool) {
-	best, distance := "", min(len(word), max(1, (len(word)+1)/3)+1)
-	for _, k := range known {
-		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(k)); d < distance {
-			best, distance = k, d
-		}
-	}
-	return best, best != ""
-}
-
 // meant asks for the nearest of the known words, at the end of a sentence.
 func meant(word string, known []string) string {
-	if guess, ok := nearest(word, known); ok {
+	if guess, ok := spelling.Nearest(word, known); ok {
 		return fmt.Sprintf(": did you mean %q?", guess)
 	}
 	return ""

@@ -9,11 +9,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	invopop "github.com/invopop/jsonschema"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/drwatch/drwatch/internal/spelling"
 )
 
 // grammar holds documents against the schema and tells what is wrong in the
@@ -149,7 +150,7 @@ func (g *grammar) unknownKey(f *findings, parent []string, key string) {
 	}
 	known := keysOf(g.at(parent))
 	message := "is not a key that is known here"
-	guess, found := nearest(key, known)
+	guess, found := spelling.Nearest(key, known)
 	switch home := g.homeOf(key); {
 	case namesSecret(key):
 		message = secretAdvice(known)
@@ -283,7 +284,7 @@ func enumMessage(got string, want []any) string {
 	for i, w := range want {
 		words[i] = fmt.Sprint(w)
 	}
-	if guess, ok := nearest(got, words); ok {
+	if guess, ok := spelling.Nearest(got, words); ok {
 		return fmt.Sprintf("%q is not known: did you mean %q?", got, guess)
 	}
 	return fmt.Sprintf("%q is not known: write one of %s", got, strings.Join(words, ", "))
@@ -302,16 +303,4 @@ func formMessage(got string, s *invopop.Schema) string {
 		return fmt.Sprintf("%q is not a name: up to 63 letters and digits, with dots, dashes and underscores between them", got)
 	}
 	return fmt.Sprintf("%q does not have the form %s", got, s.Pattern)
-}
-
-// nearest finds the word that was likely meant: about a third of the letters may
-// be wrong, and at least one.
-func nearest(word string, known []string) (string, bool) {
-	best, distance := "", min(len(word), max(1, (len(word)+1)/3)+1)
-	for _, k := range known {
-		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(k)); d < distance {
-			best, distance = k, d
-		}
-	}
-	return best, best != ""
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drwatch/drwatch/internal/spelling"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -79,7 +80,7 @@ func (v *validator) validateRegion(at []string, region string) {
 		return
 	}
 	message := fmt.Sprintf("%q is not declared under regions", region)
-	if guess, ok := nearest(region, v.regions); ok {
+	if guess, ok := spelling.Nearest(region, v.regions); ok {
 		message += fmt.Sprintf(": did you mean %q?", guess)
 	} else {
 		message += fmt.Sprintf(": declare it there, or write one of %s", strings.Join(v.regions, ", "))

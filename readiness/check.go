@@ -48,9 +48,11 @@ func (s *Status) UnmarshalText(text []byte) error {
 func (s Status) Ready() bool { return s == Pass || s == Warn }
 
 // worse orders statuses by how much they need a person.
-func (s Status) worse(than Status) bool { return s.severity() > than.severity() }
+func (s Status) worse(than Status) bool { return s.Severity() > than.Severity() }
 
-func (s Status) severity() int {
+// Severity grows with how much the status needs a person: what is not known is never
+// better than what holds.
+func (s Status) Severity() int {
 	switch s {
 	case Pass:
 		return 0

@@ -115,14 +115,13 @@ func (v *verification) end() Verdict {
 		made[s.Name] = s
 	}
 	v.verdict.Steps, v.verdict.Status = nil, readiness.Pass
-	severity := map[readiness.Status]int{readiness.Pass: 0, readiness.Warn: 1, readiness.Unknown: 2, readiness.Fail: 3}
 	for _, name := range Steps() {
 		s, known := made[name]
 		if !known {
 			s = Step{name, readiness.Unknown, "not looked at, for what was found before"}
 		}
 		v.verdict.Steps = append(v.verdict.Steps, s)
-		if severity[s.Status] > severity[v.verdict.Status] {
+		if s.Status.Severity() > v.verdict.Status.Severity() {
 			v.verdict.Status = s.Status
 		}
 	}

@@ -45,10 +45,10 @@ func allowed() map[string][]string {
 		"ledger":             {}, // knows nothing of what it keeps
 		"ledger/ledgertest":  {"ledger"},
 		"ledger/...":         {"ledger", "secret"},
-		"audit":              {"readiness", "ledger"},
+		"audit":              {"readiness", "ledger", "internal/spelling"},
 		"audit/history":      {"readiness", "ledger"},
 		"audit/report":       {"readiness", "ledger", "audit", "audit/history"},
-		"config":             {"readiness", "secret", "probes", "probes/...", "audit"},
+		"config":             {"readiness", "secret", "probes", "probes/...", "audit", "internal/spelling"},
 		"monitor":            {"readiness", "probes"},
 		"collectors":         {"readiness", "audit"},
 		"web":                {"readiness", "audit"},
@@ -60,6 +60,7 @@ func allowed() map[string][]string {
 		"lab/labtest":        {"lab"},
 		"examples/festivals": {},
 		"cmd/drwatch":        {"app", "audit", "audit/report", "collectors", "config", "examples/festivals", "lab", "ledger", "ledger/postgres", "probes/postgres", "readiness"},
+		"internal/spelling":  {},
 		"internal/housetest": {},
 		"internal/bench":     {},
 	}

@@ -103,13 +103,8 @@ func mergeChecks(all *readiness.Reading, r readiness.Reading) {
 		switch {
 		case i < 0:
 			all.Checks = append(all.Checks, check)
-		case severity(check.Status) > severity(all.Checks[i].Status):
+		case check.Status.Severity() > all.Checks[i].Status.Severity():
 			all.Checks[i] = check
 		}
 	}
-}
-
-// severity orders the answers to a check by how much they need a person.
-func severity(s readiness.Status) int {
-	return slices.Index([]readiness.Status{readiness.Pass, readiness.Warn, readiness.Unknown, readiness.Fail}, s)
 }
