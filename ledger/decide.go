@@ -40,14 +40,18 @@ func (a Append) Decide(at Standing) (events []Event, added bool, err error) {
 	return events, true, nil
 }
 
-// arrived finds what does not fit where an ID is there already.
+// arrived finds what does not fit where some of the IDs are there already.
 func (a Append) arrived(there []Event) error {
+	if len(there) != len(a.Drafts) {
+		return fmt.Errorf("%w: %d of the %d drafts for %s are there already (the first has the id %s), and the others are not: append what was asked before, or only what is new",
+			ErrInvalid, len(there), len(a.Drafts), a.Stream, there[0].ID)
+	}
 	for i, e := range there {
-		if i == len(a.Drafts) || a.Drafts[i].ID != e.ID || len(there) != len(a.Drafts) {
-			return fmt.Errorf("%w: %s has an event with the id %s already, and was appended in another row", ErrInvalid, a.Stream, e.ID)
-		}
-		if d := a.Drafts[i]; d.Kind != e.Kind || d.Actor != e.Actor || !bytes.Equal(d.Body, e.Body) {
-			return fmt.Errorf("%w: %s has another event with the id %s already", ErrInvalid, a.Stream, e.ID)
+		switch d := a.Drafts[i]; {
+		case d.ID != e.ID:
+			return fmt.Errorf("%w: the drafts for %s are there already, and in another order", ErrInvalid, a.Stream)
+		case d.Kind != e.Kind || d.Actor != e.Actor || !bytes.Equal(d.Body, e.Body):
+			return fmt.Errorf("%w: event %d of %s has the id %s already, and says something else", ErrInvalid, e.Sequence, a.Stream, e.ID)
 		}
 	}
 	return nil

@@ -110,6 +110,21 @@ func duplicate(t testing.TB, h Harness) {
 	}
 	elsewhere := add(ctx, t, other, "run/2", "a", "b")
 	requireSame(t, slices.Concat(all, elsewhere), sound(ctx, t, s), "in another stream the same ID is another event")
+
+	unsorted := ledger.Append{Stream: "run/4", Drafts: drafts("run-9", "run-10", "a", "B")}
+	want, err = s.Append(ctx, unsorted)
+	require.NoError(t, err)
+	got, err := other.Append(ctx, unsorted)
+	require.NoError(t, err, "the order is that in which they were appended, and not that of their IDs")
+	requireSame(t, want, got)
+
+	alike := drafts("a", "b")
+	alike[1].Body = alike[0].Body
+	_, err = s.Append(ctx, ledger.Append{Stream: "run/3", Drafts: alike})
+	require.NoError(t, err)
+	slices.Reverse(alike)
+	_, err = other.Append(ctx, ledger.Append{Stream: "run/3", Drafts: alike})
+	require.ErrorIs(t, err, ledger.ErrInvalid, "another order of what says the same")
 }
 
 func later(all []ledger.Draft) []ledger.Draft {

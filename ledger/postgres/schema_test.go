@@ -200,3 +200,25 @@ func advice(t *testing.T, err error) string {
 	require.Len(t, found, 2, err)
 	return found[1]
 }
+
+// A ledger whose end was damaged, cut off or put in its place must be told at the
+// start: drwatch would go on behind it, and nobody looks before the next audit.
+func TestOpen_EndIsNotWhatWasWritten(t *testing.T) {
+	c := shared(t)
+	for change, what := range map[string]string{
+		"DELETE FROM {schema}.events WHERE position = 3":           "it is the newest, and is not there",
+		"UPDATE {schema}.events SET body = '1' WHERE position = 3": "it is the newest, and not what was written",
+		"UPDATE {schema}.head SET hash = sha256('another')":        "it is the newest, and not what was written",
+	} {
+		o := c.empty(t)
+		s := opened(t, o)
+		require.NoError(t, appendTo(t.Context(), s, "a", "b", "c"))
+		again, err := Open(t.Context(), o)
+		require.NoError(t, err)
+		require.NoError(t, again.Close())
+		c.exec(t, s.in("ALTER TABLE {schema}.events DISABLE TRIGGER USER"), s.in(change))
+		_, err = Open(t.Context(), o)
+		require.ErrorIs(t, err, ledger.ErrCorrupt, change)
+		require.EqualError(t, err, "the ledger is damaged at event 3: "+what, change)
+	}
+}

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -58,30 +57,30 @@ func (s *Store) append(ctx context.Context, tx *sql.Tx, a ledger.Append) ([]ledg
 	if err != nil {
 		return nil, err
 	}
-	there, err := arrived(ctx, tx, known, a)
-	if err != nil || len(there) > 0 {
-		return there, err
-	}
-	if a.After != ledger.Any && a.After != known.newest {
-		return nil, &ledger.ConflictError{Stream: a.Stream, After: a.After, Newest: known.newest}
-	}
-	if a.Under != nil {
-		if err := s.mustHold(ctx, tx, *a.Under); err != nil {
-			return nil, err
-		}
+	at := ledger.Standing{Newest: known.newest}
+	if at.Arrived, err = arrived(ctx, tx, known, a.Drafts); err != nil {
+		return nil, err
 	}
 	e, err := endsOf(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	position, sequence, head := uint64(e.last), known.newest, e.head
-	events := make([]ledger.Event, 0, len(a.Drafts))
-	for _, d := range a.Drafts {
-		position, sequence = position+1, sequence+1
-		event := ledger.Seal(d, a.Stream, position, sequence, head)
-		events, head = append(events, event), event.Hash
+	at.Last, at.Head = uint64(e.last), e.head
+	var fenced error
+	if a.Under != nil {
+		if fenced = s.mustHold(ctx, tx, *a.Under); fenced != nil && !errors.Is(fenced, ledger.ErrFenced) {
+			return nil, fenced
+		}
+		at.Held = fenced == nil
 	}
-	known.newest = sequence
+	events, added, err := a.Decide(at)
+	switch {
+	case errors.Is(err, ledger.ErrFenced):
+		return nil, fenced // it says why
+	case err != nil || !added:
+		return events, err
+	}
+	known.newest += uint64(len(events))
 	return events, s.add(ctx, tx, map[string]*stream{a.Stream: known}, events)
 }
 
@@ -100,33 +99,9 @@ func (s *Store) stream(ctx context.Context, tx *sql.Tx, name string) (*stream, e
 	return &known, err
 }
 
-// arrived gives the events of the drafts where all of them are there already. Some
-// of them, or others under their IDs, are a mistake of the writer.
-func arrived(ctx context.Context, tx *sql.Tx, in *stream, a ledger.Append) ([]ledger.Event, error) {
-	there, err := named(ctx, tx, in, a.Drafts)
-	if err != nil || len(there) == 0 {
-		return nil, err
-	}
-	events := make([]ledger.Event, 0, len(a.Drafts))
-	sequence := uint64(0)
-	for i, d := range a.Drafts {
-		e, ok := there[d.ID]
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("%w: %d of the %d drafts for %s are there already, and number %d (id %q) is not: append what was asked before, or only what is new",
-				ledger.ErrInvalid, len(there), len(a.Drafts), a.Stream, i+1, d.ID)
-		case e.Kind != d.Kind || e.Actor != d.Actor || !bytes.Equal(e.Body, d.Body):
-			return nil, fmt.Errorf("%w: event %d of %s has the id %s already, and says something else", ledger.ErrInvalid, e.Sequence, a.Stream, d.ID)
-		case e.Sequence <= sequence:
-			return nil, fmt.Errorf("%w: the drafts for %s are there already, and in another order", ledger.ErrInvalid, a.Stream)
-		}
-		events, sequence = append(events, e), e.Sequence
-	}
-	return events, nil
-}
-
-// named gives the events of a stream that have the IDs of drafts.
-func named(ctx context.Context, tx *sql.Tx, in *stream, drafts []ledger.Draft) (map[string]ledger.Event, error) {
+// arrived gives the events of a stream that have the IDs of drafts. The plus keeps
+// SQLite from reading the whole stream in its order.
+func arrived(ctx context.Context, tx *sql.Tx, in *stream, drafts []ledger.Draft) ([]ledger.Event, error) {
 	var ids []string
 	for _, d := range drafts {
 		if d.ID != "" {
@@ -140,16 +115,8 @@ func named(ctx context.Context, tx *sql.Tx, in *stream, drafts []ledger.Draft) (
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.QueryContext(ctx, columns+" WHERE stream = ? AND id IN (SELECT value FROM json_each(?))", in.number, string(list))
-	found, err := events(rows, err, math.MaxInt) // the drafts are in memory too
-	if err != nil {
-		return nil, err
-	}
-	there := make(map[string]ledger.Event, len(found))
-	for _, e := range found {
-		there[e.ID] = e
-	}
-	return there, nil
+	rows, err := tx.QueryContext(ctx, columns+" WHERE stream = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY +position", in.number, string(list))
+	return events(rows, err, math.MaxInt) // the drafts are in memory too
 }
 
 // add adds events to their streams, whose newest sequence numbers are raised

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"github.com/drwatch/drwatch/ledger"
 )
@@ -47,10 +46,7 @@ func (s *Store) Restore(ctx context.Context, r ledger.Restored) error {
 		return err
 	}
 	return s.write(ctx, "restore events", func(ctx context.Context, tx *sql.Tx) error {
-		if err := follow(ctx, tx, r); err != nil {
-			return err
-		}
-		streams, err := s.continued(ctx, tx, r.Events)
+		streams, err := s.follow(ctx, tx, r)
 		if err != nil {
 			return err
 		}
@@ -64,40 +60,33 @@ func (s *Store) Restore(ctx context.Context, r ledger.Restored) error {
 }
 
 // follow holds that events follow what is there, and has an empty ledger begin where
-// they do.
-func follow(ctx context.Context, tx *sql.Tx, r ledger.Restored) error {
+// they do. It gives their streams, as far as they have them grow.
+func (s *Store) follow(ctx context.Context, tx *sql.Tx, r ledger.Restored) (map[string]*stream, error) {
 	e, err := endsOf(ctx, tx)
-	switch {
-	case err != nil:
-		return err
-	case e.last == 0 && r.After > 0:
-		_, err = tx.ExecContext(ctx, "UPDATE ledger SET base = ?1, base_hash = ?2, last = ?1, head = ?2", number(r.After), r.Base[:])
-		return err
-	case e.last != number(r.After) || e.head != r.Base:
-		return fmt.Errorf("%w: the ledger ends with event %d (%s), and these come after event %d (%s)", ledger.ErrConflict, e.last, e.head, r.After, r.Base)
-	default:
-		return nil
+	if err != nil {
+		return nil, err
 	}
-}
-
-// continued gives the streams of events, as far as these have them grow.
-func (s *Store) continued(ctx context.Context, tx *sql.Tx, events []ledger.Event) (map[string]*stream, error) {
-	streams := make(map[string]*stream)
-	for _, e := range events {
-		in, ok := streams[e.Stream]
-		if !ok {
-			var err error
-			if in, err = s.stream(ctx, tx, e.Stream); err != nil {
+	streams, newest := make(map[string]*stream), make(map[string]uint64)
+	for _, event := range r.Events {
+		in := streams[event.Stream]
+		if in == nil {
+			if in, err = s.stream(ctx, tx, event.Stream); err != nil {
 				return nil, err
 			}
-			streams[e.Stream] = in
+			streams[event.Stream] = in
+			if in.number != 0 {
+				newest[event.Stream] = in.newest
+			}
 		}
-		if in.newest != 0 && e.Sequence != in.newest+1 {
-			return nil, fmt.Errorf("%w: event %d is number %d of %s, after number %d", ledger.ErrInvalid, e.Position, e.Sequence, e.Stream, in.newest)
-		}
-		in.newest = e.Sequence
+		in.newest = event.Sequence
 	}
-	return streams, nil
+	if err := r.Follows(ledger.Extent{Last: uint64(e.last), Head: e.head}, newest); err != nil {
+		return nil, err
+	}
+	if e.last == 0 && r.After > 0 {
+		_, err = tx.ExecContext(ctx, "UPDATE ledger SET base = ?1, base_hash = ?2, last = ?1, head = ?2", number(r.After), r.Base[:])
+	}
+	return streams, err
 }
 
 // raise notes marks that are higher than those that are there.
