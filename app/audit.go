@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/drwatch/drwatch/audit"
+	"github.com/drwatch/drwatch/audit/report"
 	"github.com/drwatch/drwatch/config"
 	"github.com/drwatch/drwatch/ledger"
 )
@@ -50,8 +51,8 @@ func RecordAudit(ctx context.Context, store ledger.Store, result audit.Result, b
 		return err
 	}
 	_, err = store.Append(ctx, ledger.Append{
-		Stream: auditsStream, After: ledger.Any,
-		Drafts: []ledger.Draft{{Time: result.At, Kind: "audited", Actor: by, Body: body}},
+		Stream: report.StreamAudits, After: ledger.Any,
+		Drafts: []ledger.Draft{{Time: result.At, Kind: report.KindAudited, Actor: by, Body: body}},
 	})
 	return err
 }

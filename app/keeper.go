@@ -20,12 +20,6 @@ import (
 	"github.com/drwatch/drwatch/readiness"
 )
 
-// The streams of the ledger that are written here.
-const (
-	configStream = "config" // which configurations were in force
-	auditsStream = "audits" // what audits have found
-)
-
 // keptEvery is how often the report is written down, and what people have attested
 // is read.
 const keptEvery = 15 * time.Second
@@ -220,7 +214,7 @@ func (k *keeper) noteConfig(ctx context.Context) {
 // append adds a configuration to those that were in force.
 func (k *keeper) append(ctx context.Context, l report.Loaded) error {
 	var newest ledger.Event
-	for e, err := range k.store.Events(ctx, ledger.Query{Stream: configStream, Backward: true}) {
+	for e, err := range k.store.Events(ctx, ledger.Query{Stream: report.StreamConfig, Backward: true}) {
 		if err != nil {
 			return err
 		}
@@ -236,8 +230,8 @@ func (k *keeper) append(ctx context.Context, l report.Loaded) error {
 		return err
 	}
 	_, err = k.store.Append(ctx, ledger.Append{
-		Stream: configStream, After: newest.Sequence, // where another instance was faster, it is asked again
-		Drafts: []ledger.Draft{{Time: time.Now(), Kind: "loaded", Actor: k.actor, Body: body}},
+		Stream: report.StreamConfig, After: newest.Sequence, // where another instance was faster, it is asked again
+		Drafts: []ledger.Draft{{Time: time.Now(), Kind: report.KindLoaded, Actor: k.actor, Body: body}},
 	})
 	return err
 }

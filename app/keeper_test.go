@@ -14,6 +14,7 @@ import (
 
 	"github.com/drwatch/drwatch/audit"
 	"github.com/drwatch/drwatch/audit/history"
+	"github.com/drwatch/drwatch/audit/report"
 	"github.com/drwatch/drwatch/config"
 	"github.com/drwatch/drwatch/ledger"
 	"github.com/drwatch/drwatch/readiness"
@@ -73,12 +74,12 @@ func TestKeeper_WritesDownWhatTheReportShows(t *testing.T) {
 	written := kinds(t, cfg, history.Stream)
 	require.Equal(t, history.KindStarted, written[0])
 	require.Equal(t, history.KindStopped, written[len(written)-1])
-	require.Equal(t, []string{"loaded"}, kinds(t, cfg, configStream))
+	require.Equal(t, []string{"loaded"}, kinds(t, cfg, report.StreamConfig))
 
 	again := keep(t, cfg)
 	soon(t, "the ledger is up", func() bool { return again.state().Up })
 	require.NoError(t, again.close(t.Context()))
-	require.Equal(t, []string{"loaded"}, kinds(t, cfg, configStream), "nothing has changed in the file")
+	require.Equal(t, []string{"loaded"}, kinds(t, cfg, report.StreamConfig), "nothing has changed in the file")
 }
 
 // With the ledger gone drwatch would stop, or an attestation would be believed that

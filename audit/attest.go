@@ -130,7 +130,7 @@ func checkText(found *problems, path, text string, most int, wanted string) {
 	switch {
 	case strings.TrimSpace(text) == "":
 		found.add(path, "is empty: %s", wanted)
-	case text != strings.TrimSpace(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }):
+	case text != strings.TrimSpace(text) || strings.ContainsFunc(text, cannotBeShown):
 		found.add(path, "is to be one line that can be shown, without blanks around it")
 	case len(text) > most:
 		found.add(path, "has %d bytes, %d is the most", len(text), most)
@@ -138,6 +138,8 @@ func checkText(found *problems, path, text string, most int, wanted string) {
 		found.add(path, "is not filled in")
 	}
 }
+
+func cannotBeShown(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
 
 // checkEvidence finds links that lead nowhere, and such as nobody should follow.
 func checkEvidence(found *problems, text string) {

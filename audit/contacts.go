@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -37,7 +36,7 @@ func ParseMeans(text string) (Means, error) {
 		return Means{}, fmt.Errorf("begins with none of %s", alternatives([]string{"phone:", "mail:", "pager:", "chat:"}))
 	case m.To == "":
 		return Means{}, fmt.Errorf("%s: is empty", kind)
-	case len(m.To) > 255 || strings.ContainsFunc(m.To, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }):
+	case len(m.To) > 255 || strings.ContainsFunc(m.To, cannotBeShown):
 		return Means{}, fmt.Errorf("%s: is to be one line, of 255 bytes at the most", kind)
 	case isPlaceholder(m.To):
 		return Means{}, fmt.Errorf("%s: is not filled in", kind)

@@ -269,6 +269,25 @@ func TestRead_TimeThatTwoTellOfCountsOnce(t *testing.T) {
 	require.Empty(t, h.Gaps)
 }
 
+// A chart of a long time draws several steps as one: a peak, or that the exposure was
+// without bound, must not go under in it, nor a gap take anything away.
+func TestPoint_And(t *testing.T) {
+	seen := func(observed, compliant, worst readiness.Seconds) Point {
+		return Point{Observed: observed, Compliant: compliant, Worst: readiness.Known(worst)}
+	}
+	boundless := Point{Observed: 60, Compliant: 0}
+	for name, c := range map[string]struct{ a, b, want Point }{
+		"the larger exposure": {seen(60, 50, 7), seen(30, 30, 9), seen(90, 80, 9)},
+		"without bound":       {seen(60, 50, 7), boundless, Point{Observed: 120, Compliant: 50}},
+		"a gap":               {seen(60, 50, 7), Point{}, seen(60, 50, 7)},
+		"a gap without bound": {boundless, Point{}, boundless},
+		"nothing":             {Point{}, Point{}, Point{}},
+	} {
+		require.Equal(t, c.want, c.a.And(c.b), name)
+		require.Equal(t, c.want, c.b.And(c.a), name)
+	}
+}
+
 func TestRead_RefusesAWindowThatIsNone(t *testing.T) {
 	for _, to := range []string{"10:00:00", "09:00:00"} {
 		_, err := Read(t.Context(), log{}, at("10:00:00"), at(to))

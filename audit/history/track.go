@@ -253,10 +253,11 @@ func (t *track) plot(i, points int, e Entry, share float64) {
 		return
 	}
 	part := readiness.Seconds(share)
-	t.Points[i] = t.Points[i].and(Point{Observed: part * e.Observed, Compliant: part * e.Compliant, Worst: e.Worst})
+	t.Points[i] = t.Points[i].And(Point{Observed: part * e.Observed, Compliant: part * e.Compliant, Worst: e.Worst})
 }
 
-func (p Point) and(other Point) Point {
+// And is what was seen in two steps together.
+func (p Point) And(other Point) Point {
 	switch {
 	case p.Observed <= 0:
 		return other
@@ -275,7 +276,7 @@ func (t *track) coarsen() {
 		if i%2 == 0 {
 			t.Points[i/2] = t.Points[i]
 		} else {
-			t.Points[i/2] = t.Points[i/2].and(t.Points[i])
+			t.Points[i/2] = t.Points[i/2].And(t.Points[i])
 		}
 	}
 	t.Points = slices.Clone(t.Points[:(len(t.Points)+1)/2])

@@ -39,14 +39,14 @@ type Options struct {
 // The streams that a report is made from, beside those of the packages audit and history, and the
 // kinds of their events.
 const (
-	streamAudits    = "audits"
-	streamConfig    = "config"
+	StreamAudits    = "audits" // what audits have found
+	StreamConfig    = "config" // which configurations were in force
 	streamDrills    = "drills"
 	streamIncidents = "incidents"
 	streamRuns      = "runs"
 
-	kindAudited = "audited"
-	kindLoaded  = "loaded"
+	KindAudited = "audited" // with an [audit.Result]
+	KindLoaded  = "loaded"  // with a [Loaded]
 )
 
 // How much is shown of what may be a lot. What is left out is counted.
@@ -99,7 +99,7 @@ func collect(ctx context.Context, then *asOf, o Options) (*Data, error) {
 	}
 	then.concerns = func(e ledger.Event) bool {
 		recent := !e.Time.Before(data.From.Add(-time.Hour)) && e.Time.Before(data.To.Add(time.Hour))
-		return recent || e.Stream == streamConfig || e.Stream == audit.Stream || e.Stream == streamAudits
+		return recent || e.Stream == StreamConfig || e.Stream == audit.Stream || e.Stream == StreamAudits
 	}
 	c := &collector{ledger: then, data: data}
 	for _, part := range []func(context.Context) error{c.ends, c.configuration, c.compliance, c.system, c.audits, c.attestations, c.happenings, c.proof} {
@@ -214,8 +214,8 @@ func cut(text string, most int) string {
 
 // configuration finds what was promised, and when that changed.
 func (c *collector) configuration(ctx context.Context) error {
-	return c.read(ctx, ledger.Query{Stream: streamConfig}, func(e ledger.Event) error {
-		if e.Kind != kindLoaded {
+	return c.read(ctx, ledger.Query{Stream: StreamConfig}, func(e ledger.Event) error {
+		if e.Kind != KindLoaded {
 			return nil
 		}
 		var l Loaded
@@ -234,8 +234,8 @@ func (c *collector) configuration(ctx context.Context) error {
 
 // audits finds the newest result of the checklists, and how those of the period ended.
 func (c *collector) audits(ctx context.Context) error {
-	return c.read(ctx, ledger.Query{Stream: streamAudits}, func(e ledger.Event) error {
-		if e.Kind != kindAudited {
+	return c.read(ctx, ledger.Query{Stream: StreamAudits}, func(e ledger.Event) error {
+		if e.Kind != KindAudited {
 			return nil
 		}
 		var r audit.Result

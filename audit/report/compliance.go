@@ -29,17 +29,14 @@ func (c *collector) compliance(ctx context.Context) error {
 	}
 	of.Unobserved = max(0, readiness.InSeconds(h.Until.Sub(h.From))-h.Observed)
 	of.Gaps, of.MoreGaps = longest(h.Gaps, func(g history.Gap) readiness.Seconds { return g.Unobserved })
-	factor := 1
-	steps := int((h.Until.Sub(of.Start) + h.Step.Duration() - 1) / h.Step.Duration())
-	for i, t := range h.Tracks {
-		h.Tracks[i].Points = append(t.Points, make([]history.Point, max(0, steps-len(t.Points)))...)[:steps]
-		for steps*len(h.Tracks)/factor > mostPoints {
-			factor *= 2
-		}
+	steps, factor := int((h.Until.Sub(of.Start)+h.Step.Duration()-1)/h.Step.Duration()), 1
+	for steps*len(h.Tracks)/factor > mostPoints {
+		factor *= 2
 	}
 	of.Step *= readiness.Seconds(factor)
 	var breaches []Breach
 	for _, t := range h.Tracks {
+		t.Points = append(t.Points, make([]history.Point, max(0, steps-len(t.Points)))...)[:steps]
 		of.Pairs = append(of.Pairs, pairOf(h, t, c.data, coarsen(t.Points, factor)))
 		for _, b := range t.Breaches {
 			breaches = append(breaches, Breach{t.Datastore, t.Scenario, b})
@@ -110,28 +107,11 @@ func coarsen(points []history.Point, factor int) []history.Point {
 	for several := range slices.Chunk(points, factor) {
 		sum := several[0]
 		for _, p := range several[1:] {
-			sum = and(sum, p)
+			sum = sum.And(p)
 		}
 		all = append(all, sum)
 	}
 	return all
-}
-
-// and adds two points; what is without bound stays so.
-func and(a, b history.Point) history.Point {
-	switch {
-	case a.Observed <= 0:
-		return b
-	case b.Observed <= 0:
-		return a
-	}
-	sum := history.Point{Observed: a.Observed + b.Observed, Compliant: a.Compliant + b.Compliant}
-	x, known := a.Worst.Get()
-	y, also := b.Worst.Get()
-	if known && also {
-		sum.Worst = readiness.Known(max(x, y))
-	}
-	return sum
 }
 
 func tenth(s readiness.Seconds) readiness.Seconds {

@@ -35,7 +35,7 @@ func ReceiptOf(d *Data, file []byte) (stream string, draft ledger.Draft, err err
 	if err != nil {
 		return "", ledger.Draft{}, fmt.Errorf("write the receipt of the report: %w", err)
 	}
-	return streamAudits, ledger.Draft{ID: "report-" + sumOf(file), Time: d.Made.At, Kind: KindReported, Actor: d.Made.By, Body: body}, nil
+	return StreamAudits, ledger.Draft{ID: "report-" + sumOf(file), Time: d.Made.At, Kind: KindReported, Actor: d.Made.By, Body: body}, nil
 }
 
 func sumOf(file []byte) string {
@@ -49,7 +49,7 @@ func (v *verification) receipt(ctx context.Context, file []byte) error {
 		return nil
 	}
 	sum := sumOf(file)
-	for e, err := range v.store.Events(ctx, ledger.Query{Stream: streamAudits, After: v.data.Ledger.Last}) {
+	for e, err := range v.store.Events(ctx, ledger.Query{Stream: StreamAudits, After: v.data.Ledger.Last}) {
 		if errors.Is(err, ledger.ErrCorrupt) {
 			v.say(StepReceipt, readiness.Fail, "the receipts cannot be read: %v", err)
 			return nil

@@ -266,12 +266,30 @@ func TestRender_NinetyDaysStaySmall(t *testing.T) {
 			t.Logf("%d bytes, %d links, every %d, steps of %s", len(page), len(d.Proof.Links), d.Proof.Every, d.Compliance.Step)
 			require.Less(t, len(page), 2<<20)
 			require.Len(t, d.Compliance.Pairs, n)
+			for _, p := range d.Compliance.Pairs {
+				steps := p.Points
+				require.InDelta(t, float64(p.Observed), float64(total(steps.Observed)), float64(len(steps.Observed))/20, "no observed time is lost in the chart of %s", p.Datastore)
+				require.InDelta(t, float64(p.InBreach()), float64(total(steps.Breach)), float64(len(steps.Breach))/20, "no breach is lost in the chart of %s", p.Datastore)
+				require.Contains(t, steps.Worst, readiness.Known(readiness.Seconds(20_000)), "the peaks are in the chart of %s", p.Datastore)
+				boundless := false
+				for at, worst := range steps.Worst {
+					boundless = boundless || steps.Observed[at] > 0 && !worst.IsKnown()
+				}
+				require.Equal(t, p.Unbounded, boundless, "the chart of %s", p.Datastore)
+			}
 			require.Equal(t, sound, states(verify(t, page, s)))
 			if path := os.Getenv("DRWATCH_TEST_REPORT"); path != "" && n == 3 {
 				require.NoError(t, os.WriteFile(path, page, 0o600))
 			}
 		})
 	}
+}
+
+func total(of []readiness.Seconds) (sum readiness.Seconds) {
+	for _, s := range of {
+		sum += s
+	}
+	return sum
 }
 
 // many are objectives that are broken now and then.
