@@ -91,8 +91,8 @@ func (l *Lab) trafficEndpoints() *Traffic {
 		Port: l.traffic.apiPort, PrimaryAcross: l.link(apiView).address, DNSPort: l.traffic.dnsPort,
 		Standby: net.JoinHostPort(standbyAPI, strconv.Itoa(l.traffic.apiPort)),
 	}
-	for _, r := range l.traffic.resolvers {
-		t.Resolvers = append(t.Resolvers, r.Address())
+	for i := range l.traffic.resolvers {
+		t.Resolvers = append(t.Resolvers, l.traffic.resolvers[i].Load().Address())
 	}
 	return t
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 
 	"github.com/drwatch/drwatch/lab/dns"
 )
@@ -58,15 +59,15 @@ func (l *Lab) upResolver(ctx context.Context, i int) error {
 	if err := l.startResolver(ctx, i, ""); err != nil {
 		return err
 	}
-	l.onClose("resolver "+l.traffic.resolvers[i].Address(), func(ctx context.Context) error { return l.traffic.resolvers[i].Stop(ctx) })
+	l.onClose(fmt.Sprintf("resolver %d", i), func(ctx context.Context) error { return l.traffic.resolvers[i].Load().Stop(ctx) })
 	return nil
 }
 
 func (l *Lab) resolverDir(i int) string { return l.folder.path(fmt.Sprintf("resolver-%d", i)) }
 
-func (l *Lab) startResolver(ctx context.Context, i int, address string) (err error) {
+func (l *Lab) startResolver(ctx context.Context, i int, address string) error {
 	servers := l.traffic.names.Addresses()
-	l.traffic.resolvers[i], err = dns.StartResolver(ctx, dns.ResolverOptions{
+	resolver, err := dns.StartResolver(ctx, dns.ResolverOptions{
 		Dir: l.resolverDir(i), Address: address,
 		Start: func(cmd *exec.Cmd) error {
 			cmd.SysProcAttr = processAttributes(nil) // it ends with us, whatever becomes of us
@@ -74,12 +75,16 @@ func (l *Lab) startResolver(ctx context.Context, i int, address string) (err err
 		},
 		Zones: map[string][]string{"app": servers[:1], "amazonaws.com": servers[:1], zoneName: servers[1:]},
 	})
+	if err == nil {
+		l.traffic.resolvers[i].Store(resolver)
+	}
 	return err
 }
 
 // forget makes the resolvers forget what they were told: nobody would wait for a day.
 func (l *Lab) forget(ctx context.Context) error {
-	for i, resolver := range l.traffic.resolvers {
+	for i := range l.traffic.resolvers {
+		resolver := l.traffic.resolvers[i].Load()
 		if err := resolver.Stop(ctx); err != nil {
 			return err
 		}
@@ -87,12 +92,15 @@ func (l *Lab) forget(ctx context.Context) error {
 			return err
 		}
 	}
+	if slices.Contains(l.Broken(), ResolverSilent) {
+		return l.traffic.resolvers[1].Load().Freeze()
+	}
 	return nil
 }
 
 // Resolver asks one of the two resolvers of the lab, which keep answers for as long as their TTL lets them.
 func (l *Lab) Resolver(i int) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, l.traffic.resolvers[i].Address())
+		return new(net.Dialer).DialContext(ctx, network, l.traffic.resolvers[i].Load().Address())
 	}}
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/drwatch/drwatch/lab/api"
 	"github.com/drwatch/drwatch/lab/aws"
@@ -61,7 +62,7 @@ type traffic struct {
 	apiPort   int
 	dnsPort   int
 	names     *dns.Server
-	resolvers [2]*dns.Resolver
+	resolvers [2]atomic.Pointer[dns.Resolver] // a resolver that forgets is another one
 }
 
 // upTraffic brings up the API in both regions, Route 53 with its checkers, the name servers, and two resolvers.
@@ -104,7 +105,7 @@ func (l *Lab) upTraffic(ctx context.Context) error {
 		return err
 	}
 	l.say("https://%s:%d in both regions, led to %s by Route 53, name servers on port %d, resolvers on %s and %s",
-		APIHost, t.apiPort, PrimaryRegion, t.dnsPort, t.resolvers[0].Address(), t.resolvers[1].Address())
+		APIHost, t.apiPort, PrimaryRegion, t.dnsPort, t.resolvers[0].Load().Address(), t.resolvers[1].Load().Address())
 	return nil
 }
 

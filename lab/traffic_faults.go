@@ -89,8 +89,8 @@ func (l *Lab) trafficFaults() []fault {
 		{
 			FaultInfo: FaultInfo{ResolverSilent, "one of the two resolvers takes questions and does not answer"},
 			takes:     []string{theResolver}, needsAWS: true,
-			strike: func(context.Context) error { return l.traffic.resolvers[1].Freeze() },
-			undo:   func(context.Context) error { return l.traffic.resolvers[1].Thaw() },
+			strike: func(context.Context) error { return l.traffic.resolvers[1].Load().Freeze() },
+			undo:   func(context.Context) error { return l.traffic.resolvers[1].Load().Thaw() },
 		},
 		l.inAWS(Route53Throttled, "Route 53 turns every call away for coming too often", aws.Fault{Asked: aws.Asked{Service: "route53"}, Error: aws.Throttled}),
 		l.inAWS(Route53Denied, "the credentials may not ask Route 53 anything any more", aws.Fault{Asked: aws.Asked{Service: "route53"}, Error: aws.Denied}),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	r53 "github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/drwatch/drwatch/lab"
@@ -48,6 +49,66 @@ func TestTraffic_ClientsAreLedToTheStandbyAndBack(t *testing.T) {
 	served(lab.StandbyRegion)
 	require.NoError(t, l.Heal(t.Context(), lab.PrimaryAPIDown))
 	served(lab.PrimaryRegion)
+
+	// One fault that is healed heals no other.
+	require.NoError(t, l.Break(t.Context(), lab.ResolverSilent))
+	require.NoError(t, l.Break(t.Context(), lab.TTLDay))
+	require.NoError(t, l.Heal(t.Context(), lab.TTLDay))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := l.Resolver(1).LookupHost(ctx, lab.APIHost)
+	require.Error(t, err)
+	require.NoError(t, l.Heal(t.Context(), lab.ResolverSilent))
+	served(lab.PrimaryRegion)
+}
+
+// What a fault left behind would be taken for part of the next one.
+func TestTraffic_WhatIsHealedIsAsBefore(t *testing.T) {
+	t.Parallel()
+	l := labtest.Start(t, func(o *lab.Options) { o.AWS = true })
+	before, checks := members(t, l), healthChecks(t, l)
+	require.Len(t, before, 2)
+	for _, fault := range []lab.Fault{
+		lab.SecondaryMissing, lab.SecondaryIsPrimary, lab.WrongTarget, lab.RecordMissing, lab.ZoneMissing, lab.TTLDay,
+		lab.HealthCheckDisabled, lab.HealthCheckDeleted, lab.HealthCheckPath,
+	} {
+		require.NoError(t, l.Break(t.Context(), fault))
+		require.NoError(t, l.Heal(t.Context(), fault))
+		require.Equal(t, before, members(t, l), fault)
+		require.Equal(t, checks, healthChecks(t, l), fault)
+	}
+}
+
+func route53Client(l *lab.Lab) *r53.Client {
+	return r53.New(r53.Options{
+		Region: "us-east-1", BaseEndpoint: ptr(l.Cloud().URL()), RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("AKIALAB", "lab", ""),
+	})
+}
+
+// members are the two of the record of the API, as Route 53 tells them.
+func members(t *testing.T, l *lab.Lab) map[types.ResourceRecordSetFailover]types.ResourceRecordSet {
+	t.Helper()
+	page, err := route53Client(l).ListResourceRecordSets(t.Context(), &r53.ListResourceRecordSetsInput{HostedZoneId: ptr("Z0000FESTIVALSAPP")})
+	require.NoError(t, err)
+	found := make(map[types.ResourceRecordSetFailover]types.ResourceRecordSet)
+	for _, set := range page.ResourceRecordSets {
+		if *set.Name == lab.APIHost+"." {
+			found[set.Failover] = set
+		}
+	}
+	return found
+}
+
+// healthChecks are how they are set up, by id.
+func healthChecks(t *testing.T, l *lab.Lab) map[string]types.HealthCheckConfig {
+	t.Helper()
+	page, err := route53Client(l).ListHealthChecks(t.Context(), &r53.ListHealthChecksInput{})
+	require.NoError(t, err)
+	found := make(map[string]types.HealthCheckConfig)
+	for _, h := range page.HealthChecks {
+		found[*h.Id] = *h.HealthCheckConfig
+	}
+	return found
 }
 
 // trafficTests look at what leads clients to a region, and at what answers there.
@@ -93,10 +154,7 @@ func trafficTests() []faultTest {
 	}
 	route53 := func(code string) func(*testing.T, *lab.Lab) {
 		return func(t *testing.T, l *lab.Lab) {
-			client := r53.New(r53.Options{
-				Region: "us-east-1", BaseEndpoint: ptr(l.Cloud().URL()), RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("AKIALAB", "lab", ""),
-			})
-			_, err := client.ListHostedZones(t.Context(), &r53.ListHostedZonesInput{})
+			_, err := route53Client(l).ListHostedZones(t.Context(), &r53.ListHostedZonesInput{})
 			require.ErrorContains(t, err, code)
 		}
 	}
@@ -132,9 +190,19 @@ func trafficTests() []faultTest {
 			h, _ := check(l)
 			require.Equal(t, "/", h.Path)
 		}},
-		{lab.SecondaryMissing, func(t *testing.T, l *lab.Lab) { require.Len(t, member(l).Records, 1) }},
-		{lab.SecondaryIsPrimary, func(t *testing.T, l *lab.Lab) { require.Len(t, member(l).Records, 1) }},
-		{lab.WrongTarget, func(t *testing.T, l *lab.Lab) { require.Len(t, member(l).Records, 1) }},
+		{lab.SecondaryMissing, func(t *testing.T, l *lab.Lab) {
+			require.Len(t, member(l).Records, 1)
+			require.NotContains(t, members(t, l), types.ResourceRecordSetFailoverSecondary)
+		}},
+		{lab.SecondaryIsPrimary, func(t *testing.T, l *lab.Lab) {
+			require.Len(t, member(l).Records, 1)
+			both := members(t, l)
+			require.Equal(t, both[types.ResourceRecordSetFailoverPrimary].ResourceRecords, both[types.ResourceRecordSetFailoverSecondary].ResourceRecords)
+		}},
+		{lab.WrongTarget, func(t *testing.T, l *lab.Lab) {
+			require.Len(t, member(l).Records, 1)
+			require.Contains(t, *members(t, l)[types.ResourceRecordSetFailoverSecondary].ResourceRecords[0].Value, "festivals-api-2019-")
+		}},
 		{lab.RecordMissing, func(t *testing.T, l *lab.Lab) { require.True(t, member(l).NameError) }},
 		{lab.ZoneMissing, func(t *testing.T, l *lab.Lab) { require.False(t, member(l).Known) }},
 		{lab.TTLDay, func(t *testing.T, l *lab.Lab) { require.EqualValues(t, 86400, member(l).Records[0].TTL) }},

@@ -109,6 +109,7 @@ func TestAnswer_AliasToALoadBalancer(t *testing.T) {
 		"a healthy target":              {[]labaws.TargetGroup{group("unhealthy", "healthy")}, true, false, primary},
 		"no healthy target":             {[]labaws.TargetGroup{group("unhealthy", "initial")}, true, false, standby},
 		"no target":                     {[]labaws.TargetGroup{group()}, true, false, standby},
+		"no target group":               {[]labaws.TargetGroup{}, true, false, standby},
 		"one group has none":            {[]labaws.TargetGroup{group("healthy"), group("unhealthy")}, true, false, standby},
 		"not evaluated":                 {[]labaws.TargetGroup{group("unhealthy")}, false, false, primary},
 		"not evaluated, but checked":    {[]labaws.TargetGroup{group("healthy")}, false, true, standby},
