@@ -55,6 +55,19 @@ type Target struct {
 	Instance string
 }
 
+// Sides are what the file names for the side of the part, and for the other one;
+// nothing where the part is on no side.
+func (t Target) Sides() (own, other []string) {
+	switch t.Part.Side {
+	case readiness.PrimarySide:
+		return t.Service.Primary, t.Service.Standby
+	case readiness.StandbySide:
+		return t.Service.Standby, t.Service.Primary
+	default:
+		return nil, nil
+	}
+}
+
 // Service is what is known of a service by all who look at its parts.
 type Service struct {
 	// Host is the name under which clients reach it, without a dot at the end.

@@ -419,6 +419,9 @@ func TestLook_Faults(t *testing.T) {
 			if f.shares != "" {
 				require.Equal(t, f.shares, shares(reading))
 			}
+			if f.check == dns.CheckServed && f.status == readiness.Unknown { // nobody is said to be led to the other side, or to neither
+				require.NotContains(t, reading.Measures, readiness.DNSServedPrimary)
+			}
 		})
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/awsapi"
-	"github.com/drwatch/drwatch/readiness"
 )
 
 // Config is the part of the file that says which load balancer AWS is asked about, and
@@ -94,19 +93,8 @@ const (
 // people should read them.
 func Checks(_ Config, t probes.Target) []string {
 	names := []string{CheckBalancer}
-	if own, _ := sides(t); len(own) > 0 {
+	if own, _ := t.Sides(); len(own) > 0 {
 		names = append(names, CheckName)
 	}
 	return append(names, CheckTargets, CheckZones)
-}
-
-// sides are where clients are led on the side of the part, and on the other.
-func sides(t probes.Target) (own, other []string) {
-	switch t.Part.Side {
-	case readiness.PrimarySide:
-		return t.Service.Primary, t.Service.Standby
-	case readiness.StandbySide:
-		return t.Service.Standby, t.Service.Primary
-	}
-	return nil, nil
 }

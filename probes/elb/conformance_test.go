@@ -9,29 +9,12 @@ import (
 	"github.com/drwatch/drwatch/probes/awsapi"
 	"github.com/drwatch/drwatch/probes/elb"
 	"github.com/drwatch/drwatch/probes/probetest"
-	"github.com/drwatch/drwatch/readiness"
 )
 
 func TestConformance(t *testing.T) {
 	s := newStage(t)
-	t.Setenv("AWS_ACCESS_KEY_ID", probetest.User)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", probetest.Password)
-	probetest.Run(t, probetest.Harness{
-		New: newProber,
-		Opening: []byte("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 5000\r\n\r\n" +
-			"<DescribeLoadBalancersResponse xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\"><DescribeLoadBalancersResult>"),
-		Garbage: map[string][]byte{
-			"a page with status 200": []byte("HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n<html>It works!</html>\r\n\r\n"),
-		},
-		Also: map[string][]readiness.Class{ // an HTTP client hangs up on who speaks before it was asked
-			"half": {readiness.Unreachable},
-			"drip": {readiness.Unreachable},
-		},
-		Server: strings.TrimPrefix(s.cloud.URL(), "http://"),
-		Skip: map[string]string{
-			"concurrent": "looks in the same account and region share one question: that is what keeps AWS from throttling us",
-		},
-	})
+	probetest.Run(t, probetest.OfAWS(t, newProber, strings.TrimPrefix(s.cloud.URL(), "http://"),
+		"<DescribeLoadBalancersResponse xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\"><DescribeLoadBalancersResult>"))
 }
 
 func newProber(t testing.TB, addr string) probetest.Prober {

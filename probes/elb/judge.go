@@ -62,7 +62,7 @@ func (j judge) checkBalancer() readiness.Check {
 
 // checkName tells whether clients that are led to this side come here.
 func (j judge) checkName() readiness.Check {
-	own, other := sides(j.target)
+	own, other := j.target.Sides()
 	name, side := canonical(j.balancer.dns), string(j.target.Part.Side)
 	says := fmt.Sprintf("its name is %s", text(name))
 	switch {

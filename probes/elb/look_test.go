@@ -11,6 +11,7 @@ import (
 	labaws "github.com/drwatch/drwatch/lab/aws"
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/elb"
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -25,13 +26,13 @@ func TestLook_AllIsWell(t *testing.T) {
 		require.Equal(t, map[readiness.Measure]float64{readiness.HealthyTargets: 4, readiness.HealthyZones: 2}, r.Measures)
 		at, known := r.AsOf.Get()
 		require.True(t, known)
-		require.True(t, s.clock.now().Equal(at))
+		require.True(t, s.clock.Now().Equal(at))
 		_, known = r.ClockOffset.Get()
 		require.True(t, known)
 	}
 	r := s.watch(ofBalancer(), ofPart()).good()
-	require.Equal(t, "festivals-api-dr is active (application, internet-facing, in eu-central-1a, eu-central-1b)", check(t, r, elb.CheckBalancer).Evidence)
-	require.Equal(t, "4 of 4 targets of festivals-api-dr-api are healthy; 3 have to be", check(t, r, elb.CheckTargets).Evidence)
+	require.Equal(t, "festivals-api-dr is active (application, internet-facing, in eu-central-1a, eu-central-1b)", probetest.Check(t, r, elb.CheckBalancer).Evidence)
+	require.Equal(t, "4 of 4 targets of festivals-api-dr-api are healthy; 3 have to be", probetest.Check(t, r, elb.CheckTargets).Evidence)
 }
 
 // fault is one row of what goes wrong and what must be said.
@@ -131,6 +132,10 @@ func faults() map[string]fault {
 			bring: targets(func(n int, t *labaws.BalancedTarget) { t.ID = fmt.Sprintf("i-0%d", n) }), targets: 4,
 			check: elb.CheckZones, status: readiness.Unknown, evidence: []string{"does not tell the zones", "registered by instance"}, remedy: "by ip",
 		},
+		"targets outside of the VPC": {
+			bring: targets(func(_ int, t *labaws.BalancedTarget) { t.Zone = "all" }), targets: 4,
+			check: elb.CheckZones, status: readiness.Unknown, evidence: []string{"does not tell the zones"}, remedy: "min_zones",
+		},
 		"zones are not told, and one is enough": {
 			config: func(c *elb.Config) { c.MinZones = 0 }, bring: targets(func(n int, t *labaws.BalancedTarget) { t.ID = fmt.Sprintf("i-0%d", n) }), targets: 4,
 			check: elb.CheckZones, status: readiness.Pass, evidence: []string{"in a zone at the least"},
@@ -196,34 +201,16 @@ func (f fault) play(t *testing.T) {
 	w := s.watch(config, target)
 	if f.after > 0 {
 		w.good()
-		s.clock.pass(f.after)
+		s.clock.Pass(f.after)
 	}
 	f.bring(s)
 	r, failure := w.look()
-	require.Equal(t, f.class != "", failure != nil, "%v", failure)
-	var evidence, remedy string
-	if failure != nil {
-		require.Equal(t, f.class, failure.Class, failure.Error())
-		evidence, remedy = failure.Error(), failure.Class.Remedy()
-	} else {
-		c := check(t, r, f.check)
-		require.Equal(t, f.status, c.Status, c.Evidence)
-		evidence, remedy = c.Evidence, c.Remedy
-		var wrong []string
-		for _, other := range r.Checks {
-			if other.Status != readiness.Pass && other.Name != f.check {
-				wrong = append(wrong, other.Name)
-			}
-		}
-		require.ElementsMatch(t, f.also, wrong, "%+v", r.Checks)
+	probetest.Verdict{Class: f.class, Check: f.check, Status: f.status, Evidence: f.evidence, Remedy: f.remedy, Also: f.also}.Require(t, r, failure)
+	if failure == nil {
 		n, known := r.Measures[readiness.HealthyTargets]
 		require.Equal(t, f.targets >= 0, known)
 		require.Equal(t, max(0, f.targets), n)
 	}
-	for _, part := range f.evidence {
-		require.Contains(t, evidence, part)
-	}
-	require.Contains(t, remedy, f.remedy)
 }
 
 // Were it to fail, a target group that is deleted under a look would fail it.
@@ -234,12 +221,12 @@ func TestLook_AGroupDeletedMeanwhile(t *testing.T) {
 		Asked: labaws.Asked{Service: "elasticloadbalancing", Operation: "DescribeTargetHealth"},
 		Error: labaws.Error{Status: 400, Code: "TargetGroupNotFound", Message: "One or more target groups not found"},
 	})
-	c := check(t, w.good(), elb.CheckTargets)
+	c := probetest.Check(t, w.good(), elb.CheckTargets)
 	require.Equal(t, readiness.Fail, c.Status)
 	require.Contains(t, c.Evidence, "no target group")
 	heal()
-	s.clock.pass(time.Minute)
-	require.Equal(t, readiness.Pass, check(t, w.good(), elb.CheckTargets).Status)
+	s.clock.Pass(time.Minute)
+	require.Equal(t, readiness.Pass, probetest.Check(t, w.good(), elb.CheckTargets).Status)
 }
 
 // Were it to fail, one load balancer that is gone would hide all others, or a large
@@ -269,7 +256,7 @@ func TestCost_AHundredLoadBalancers(t *testing.T) {
 				})
 			}
 			looks.Wait()
-			s.clock.pass(15 * time.Second)
+			s.clock.Pass(15 * time.Second)
 		}
 		calls = append(calls, s.count("DescribeLoadBalancers")-before)
 	}

@@ -3,7 +3,6 @@ package elb_test
 import (
 	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/awsapi"
 	"github.com/drwatch/drwatch/probes/elb"
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/readiness"
 )
 
@@ -24,29 +24,11 @@ const (
 	primaryLB = "festivals-api-0a1b2c.eu-west-1.elb.amazonaws.com"
 )
 
-// clock is the time of a test.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 // stage is the load balancer of the standby region in the stand-in, with four targets
 // in two zones.
 type stage struct {
 	t     testing.TB
-	clock *clock
+	clock *probetest.Clock
 	cloud *labaws.Cloud
 	pool  *awsapi.Pool
 	fleet *elb.Fleet
@@ -54,14 +36,12 @@ type stage struct {
 
 func newStage(t testing.TB) *stage {
 	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIALAB")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "lab")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	s := &stage{t: t, clock: &clock{at: time.Date(2026, 11, 24, 12, 0, 30, 0, time.UTC)}}
-	cloud, err := labaws.Start(t.Context(), labaws.Options{Now: s.clock.now})
+	probetest.Credentials(t, "AKIALAB", "lab")
+	s := &stage{t: t, clock: probetest.NewClock(time.Date(2026, 11, 24, 12, 0, 30, 0, time.UTC))}
+	cloud, err := labaws.Start(t.Context(), labaws.Options{Now: s.clock.Now})
 	require.NoError(t, err)
 	s.cloud = cloud
-	s.pool = awsapi.NewPool(awsapi.Options{Now: s.clock.now})
+	s.pool = awsapi.NewPool(awsapi.Options{Now: s.clock.Now})
 	s.fleet = elb.NewFleet(s.pool)
 	t.Cleanup(func() {
 		s.pool.Close()
@@ -131,13 +111,7 @@ func (w *watch) look() (readiness.Reading, *readiness.Failure) {
 	if err != nil {
 		return r, probes.AsFailure(err)
 	}
-	var names []string
-	for _, c := range r.Checks {
-		names = append(names, c.Name)
-		require.Equal(w.t, c.Status == readiness.Pass, c.Remedy == "", "remedy of %s: %q", c.Name, c.Remedy)
-		require.NotEmpty(w.t, c.Evidence, c.Name)
-	}
-	require.Equal(w.t, w.checks, names, "all that is listed, in order, and nothing else")
+	probetest.RequireAnswers(w.t, w.checks, r)
 	return r, nil
 }
 
@@ -146,17 +120,6 @@ func (w *watch) good() readiness.Reading {
 	r, failure := w.look()
 	require.Nil(w.t, failure)
 	return r
-}
-
-func check(t testing.TB, r readiness.Reading, name string) readiness.Check {
-	t.Helper()
-	for _, c := range r.Checks {
-		if c.Name == name {
-			return c
-		}
-	}
-	t.Fatalf("no answer to %s", name)
-	return readiness.Check{}
 }
 
 // count tells how often an operation was asked for.

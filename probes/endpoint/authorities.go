@@ -15,12 +15,16 @@ import (
 const keptFor = time.Minute
 
 // Fleet is what all probes of a configuration share: the authorities that they
-// trust. To read the bundle of a machine, of some 140 certificates, takes longer than a
-// look, and a bundle for each of thousands of probes would be most of what drwatch keeps.
-type Fleet struct{ trusted authorities }
+// trust, and the memory in which answers are read. To read the bundle of a machine, of
+// some 140 certificates, takes longer than a look, and a bundle for each of thousands of
+// probes would be most of what drwatch keeps.
+type Fleet struct {
+	trusted authorities
+	readers readers
+}
 
 // NewFleet has read nothing yet.
-func NewFleet() *Fleet { return &Fleet{authorities{byFile: make(map[string]bundle)}} }
+func NewFleet() *Fleet { return &Fleet{trusted: authorities{byFile: make(map[string]bundle)}} }
 
 // authorities are those in the files that were read, by the path.
 type authorities struct {

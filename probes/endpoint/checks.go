@@ -129,7 +129,7 @@ func (p *Probe) checkLatency(s sight) readiness.Check {
 // an address nobody can tell whether it is that of a name.
 func judgesAddress(at place, t probes.Target) bool {
 	host, _, _ := net.SplitHostPort(at.dial)
-	own, other := sides(t)
+	own, other := t.Sides()
 	if net.ParseIP(host) != nil && !slices.ContainsFunc(slices.Concat(own, other), isIP) {
 		return false
 	}
@@ -141,18 +141,6 @@ func isIP(text string) bool {
 	_, err := netip.ParseAddr(text)
 	_, errPrefix := netip.ParsePrefix(text)
 	return err == nil || errPrefix == nil
-}
-
-// sides are what the file names for the side of the part, and for the other one.
-func sides(t probes.Target) (own, other []string) {
-	switch t.Part.Side {
-	case readiness.PrimarySide:
-		return t.Service.Primary, t.Service.Standby
-	case readiness.StandbySide:
-		return t.Service.Standby, t.Service.Primary
-	default:
-		return nil, nil
-	}
 }
 
 // checkAddress tells whether the file has this side's address, so that nobody looks

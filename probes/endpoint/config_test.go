@@ -117,3 +117,14 @@ func TestConfig_KeysAreTheSame(t *testing.T) {
 	require.Empty(t, asYAML)
 	require.Empty(t, asJSON)
 }
+
+// Were it to fail, the standby would pass for the primary once the name has moved, and
+// somebody would go back to a primary that is not there.
+func TestValidate_APrimaryByTheNameThatMoves(t *testing.T) {
+	target := standby()
+	target.Part.Side, target.Service.Host = readiness.PrimarySide, host
+	found := endpoint.Config{URL: "https://" + host}.Validate(target)
+	require.Len(t, found, 1)
+	require.Equal(t, "address", found[0].Path)
+	require.Empty(t, endpoint.Config{URL: "https://" + host, Address: "192.0.2.1:443"}.Validate(target))
+}

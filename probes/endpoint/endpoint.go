@@ -65,7 +65,7 @@ func New(cfg Config, target probes.Target, fleet *Fleet) (*Probe, error) {
 		config: cfg, place: cfg.place(&found), vantage: cmp.Or(target.Part.Vantage, "here"), side: target.Part.Side,
 		checks: Checks(cfg, target), fleet: fleet, now: time.Now,
 	}
-	p.own, p.other = sides(target)
+	p.own, p.other = target.Sides()
 	var err error
 	if cfg.URL != "" {
 		if p.request, err = cfg.write(nil); err != nil {

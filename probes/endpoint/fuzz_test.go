@@ -28,9 +28,8 @@ func FuzzAnswer(f *testing.F) {
 		probe, err := New(config, probes.Target{}, NewFleet())
 		require.NoError(t, err)
 		l := &look{Probe: probe}
-		r := readers.Get().(*reader)
-		defer r.release()
-		r.begin(bytes.NewReader(text))
+		r := l.fleet.readers.get(bytes.NewReader(text))
+		defer l.fleet.readers.put(r)
 		a, err := r.answer(probe.config.Method, probe.config.MaxBody, probe.config.MaxBody)
 		var s sight
 		if a.status == 0 {

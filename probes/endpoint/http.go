@@ -73,9 +73,8 @@ func (l *look) ask(conn net.Conn, s *sight) {
 		s.add(l.lost(stepAnswer, err, 0))
 		return
 	}
-	r := readers.Get().(*reader)
-	defer r.release()
-	r.begin(conn)
+	r := l.fleet.readers.get(conn)
+	defer l.fleet.readers.put(r)
 	keep := int64(excerpt)
 	if l.config.expectsBody() {
 		keep = l.config.MaxBody
@@ -98,8 +97,7 @@ func (l *look) ask(conn net.Conn, s *sight) {
 	s.add(l.judgeBody(a, r.body.Bytes()))
 }
 
-// reader reads one answer, within bounds. Readers are used again, for the memory
-// that they hold and nothing else.
+// reader reads one answer, within bounds.
 type reader struct {
 	from    io.Reader
 	left    int64 // bytes that it may still read
@@ -110,18 +108,25 @@ type reader struct {
 	body    bytes.Buffer
 }
 
-var readers = sync.Pool{New: func() any { return &reader{lines: bufio.NewReader(nil)} }}
+// readers are used again, for the memory that they hold and nothing else.
+type readers struct{ idle sync.Pool }
 
-func (r *reader) begin(from io.Reader) {
+// get gives one that reads from the begin.
+func (all *readers) get(from io.Reader) *reader {
+	r, used := all.idle.Get().(*reader)
+	if !used {
+		r = &reader{lines: bufio.NewReader(nil)}
+	}
 	r.from, r.left, r.read, r.over, r.opening = from, largestHead, 0, false, [longestOpening]byte{}
 	r.lines.Reset(r)
 	r.body.Reset()
+	return r
 }
 
-func (r *reader) release() {
+func (all *readers) put(r *reader) {
 	r.from = nil
 	if r.body.Cap() <= 64<<10 {
-		readers.Put(r)
+		all.idle.Put(r)
 	}
 }
 

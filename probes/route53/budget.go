@@ -63,7 +63,7 @@ func (b *budget) turn(most int, soon time.Duration) (time.Duration, error) {
 	defer b.mu.Unlock()
 	now := b.now()
 	if rest := b.rest.Sub(now); rest > 0 && rest <= longestRest {
-		return 0, &heldBack{fmt.Sprintf("Route 53 has turned it away, and it asks again in %s: it asks no more than 50 times a minute itself, so see in CloudTrail who else of the account asks so often", rest.Round(time.Second))}
+		return 0, &heldBack{fmt.Sprintf("Route 53 has turned it away, and it asks again in %s: it asks no more than %d times a minute itself, so see in CloudTrail who else of the account asks so often", rest.Round(time.Second), callsAMinute)}
 	}
 	b.forget(now)
 	at := now

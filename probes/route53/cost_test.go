@@ -13,6 +13,7 @@ import (
 	labaws "github.com/drwatch/drwatch/lab/aws"
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/awsapi"
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/probes/route53"
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -56,7 +57,7 @@ func (s *stage) minutes(n, looks int, all []*watch, see func([]error)) []int {
 		before := s.total()
 		for range looks {
 			see(s.lookAtAll(all))
-			s.clock.pass(time.Minute / time.Duration(looks))
+			s.clock.Pass(time.Minute / time.Duration(looks))
 		}
 		calls = append(calls, s.total()-before)
 	}
@@ -109,7 +110,7 @@ func TestCost_AgeOfAStateIsTold(t *testing.T) {
 	s.minutes(10, 1, all, func([]error) {})
 	old, turnless := 0, 0
 	for _, w := range all {
-		c := check(t, w.good(), route53.CheckPrimaryHealth)
+		c := probetest.Check(t, w.good(), route53.CheckPrimaryHealth)
 		switch {
 		case c.Status == readiness.Unknown:
 			require.Contains(t, c.Evidence, "its turn to be asked has not come yet")
@@ -168,13 +169,25 @@ func TestCost_NoGapWhileThrottled(t *testing.T) {
 	}
 	r := all[0].good()
 	asOf, _ := r.AsOf.Get()
-	require.GreaterOrEqual(t, s.clock.now().Sub(asOf), 5*time.Minute, "it tells how old it is")
+	require.GreaterOrEqual(t, s.clock.Now().Sub(asOf), 5*time.Minute, "it tells how old it is")
 	heal()
-	s.clock.pass(5 * time.Minute)
+	s.clock.Pass(5 * time.Minute)
 	s.lookAtAll(all)
-	s.clock.pass(time.Minute)
+	s.clock.Pass(time.Minute)
 	asOf, _ = all[0].good().AsOf.Get()
-	require.Less(t, s.clock.now().Sub(asOf), 2*time.Minute, "it comes back by itself")
+	require.Less(t, s.clock.Now().Sub(asOf), 2*time.Minute, "it comes back by itself")
+}
+
+// Were it to fail, the states would be asked on while Route 53 turns them away.
+func TestCost_AStateThatIsTurnedAwayIsTheLastForAWhile(t *testing.T) {
+	s := newStage(t)
+	w := s.watch(ofPair(), ofService())
+	w.good()
+	s.cloud.Break(labaws.Fault{Asked: labaws.Asked{Service: "route53", Operation: "GetHealthCheckStatus"}, Error: labaws.Throttled})
+	s.clock.Pass(time.Minute)
+	before := s.count("GetHealthCheckStatus")
+	w.good()
+	require.Equal(t, 1, s.count("GetHealthCheckStatus")-before, "of two")
 }
 
 // Were it to fail, a name in a large zone would cost a listing of all of it.
@@ -189,7 +202,7 @@ func TestCost_ALargeZone(t *testing.T) {
 	all := []*watch{simple("n0000.festivals.app"), simple("n1500.festivals.app"), simple("n1501.festivals.app"), simple("n2999.festivals.app"), simple("*.festivals.app"), s.watch(ofPair(), ofService())}
 	s.r53.PutRecord(labaws.RecordSet{Zone: zoneID, Name: "*.festivals.app", Type: "A", TTL: 60, Values: []string{"192.0.2.2"}})
 	for i, w := range all {
-		require.Equal(t, readiness.Pass, check(t, w.good(), route53.CheckRecord).Status, "%d", i)
+		require.Equal(t, readiness.Pass, probetest.Check(t, w.good(), route53.CheckRecord).Status, "%d", i)
 	}
 	require.LessOrEqual(t, s.count("ListResourceRecordSets"), 5, "two of the six are in one page")
 }

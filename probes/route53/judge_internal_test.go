@@ -187,3 +187,10 @@ func TestPlace(t *testing.T) {
 	names := inOrder([]string{"www.festivals.app", "festivals.app", "a-b.festivals.app", "a.festivals.app", "x.a.festivals.app", "a.festivals.app"})
 	require.Equal(t, []string{"festivals.app", "a-b.festivals.app", "a.festivals.app", "x.a.festivals.app", "www.festivals.app"}, names, "a dot is after a hyphen")
 }
+
+// Were it to fail, a primary that Route 53 takes out would be told as healthy.
+func TestState_MoreThan18PercentOfTheCheckers(t *testing.T) {
+	for healthy, want := range map[int]bool{0: false, 8: false, 9: false, 10: true, 50: true} {
+		require.Equal(t, want, healthCheck{kind: "HTTPS"}.state(report{healthy: healthy, of: 50, regions: 8}).healthy, "%d of 50", healthy)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	labaws "github.com/drwatch/drwatch/lab/aws"
 	"github.com/drwatch/drwatch/probes"
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/probes/route53"
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -27,7 +28,7 @@ func TestLook_APair(t *testing.T) {
 	}, r.Measures)
 	at, known := r.AsOf.Get()
 	require.True(t, known)
-	require.True(t, s.clock.now().Equal(at))
+	require.True(t, s.clock.Now().Equal(at))
 	_, known = r.ClockOffset.Get()
 	require.True(t, known)
 }
@@ -39,12 +40,12 @@ func TestLook_AChangeIsSeenWithinAMinute(t *testing.T) {
 	w.good()
 	s.r53.SetHealth(standbyHC, false, "Connection timed out")
 	changeMember("SECONDARY", "other.eu-central-1.elb.amazonaws.com", standbyHC, func(*labaws.RecordSet) {})(s)
-	s.clock.pass(30 * time.Second)
-	require.Equal(t, readiness.Pass, check(t, w.good(), route53.CheckTargetStandby).Status, "what was known half a minute ago")
-	s.clock.pass(30 * time.Second)
+	s.clock.Pass(30 * time.Second)
+	require.Equal(t, readiness.Pass, probetest.Check(t, w.good(), route53.CheckTargetStandby).Status, "what was known half a minute ago")
+	s.clock.Pass(30 * time.Second)
 	r := w.good()
-	require.Equal(t, readiness.Fail, check(t, r, route53.CheckTargetStandby).Status)
-	require.Equal(t, readiness.Fail, check(t, r, route53.CheckStandbyHealth).Status)
+	require.Equal(t, readiness.Fail, probetest.Check(t, r, route53.CheckTargetStandby).Status)
+	require.Equal(t, readiness.Fail, probetest.Check(t, r, route53.CheckStandbyHealth).Status)
 	require.Equal(t, 0.0, r.Measures[readiness.StandbyHealthy])
 	require.Equal(t, 1.0, r.Measures[readiness.PrimaryHealthy])
 }
@@ -92,7 +93,37 @@ func TestLook_PrivateZone(t *testing.T) {
 	service := probes.Service{Host: "db.festivals.app", Primary: []string{"festivals-production.abc.eu-west-1.rds.amazonaws.com"}, Standby: []string{"festivals-replica.def.eu-central-1.rds.amazonaws.com"}, RTO: time.Hour}
 	w := s.watch(route53.Config{Zone: "festivals.app", Private: true, Setup: route53.Simple, ChangedWithin: 20 * time.Minute}, service)
 	r := w.good()
-	require.Equal(t, readiness.Pass, check(t, r, route53.CheckTargetPrimary).Status, check(t, r, route53.CheckTargetPrimary).Evidence)
-	require.Contains(t, check(t, r, route53.CheckControlPlane).Evidence, "for private zones there is no accelerated recovery")
+	require.Equal(t, readiness.Pass, probetest.Check(t, r, route53.CheckTargetPrimary).Status, probetest.Check(t, r, route53.CheckTargetPrimary).Evidence)
+	require.Contains(t, probetest.Check(t, r, route53.CheckControlPlane).Evidence, "for private zones there is no accelerated recovery")
 	require.Equal(t, 20*60+60+30.0, r.Measures[readiness.DNSFailoverSeconds])
+}
+
+// Were it to fail, a state that was read long before would be told as one of now.
+func TestLook_AStateIsAsOldAsItIs(t *testing.T) {
+	s := newStage(t)
+	w := s.watch(ofPair(), ofService())
+	w.good()
+	at := s.clock.Now()
+	s.cloud.Break(labaws.Fault{Asked: labaws.Asked{Service: "route53", Operation: "GetHealthCheckStatus"}, Error: labaws.Throttled})
+	s.clock.Pass(10 * time.Minute)
+	r := w.good()
+	asOf, known := r.AsOf.Get()
+	require.True(t, known)
+	require.False(t, asOf.After(at), "the state of the standby is of %s, and the look says %s", at, asOf)
+	s.clock.Pass(20 * time.Minute)
+	require.Equal(t, readiness.Unknown, probetest.Check(t, w.good(), route53.CheckStandbyHealth).Status, "nobody has known it for half an hour")
+}
+
+// Were it to fail, whoever names a zone would write on the terminals of others.
+func TestLook_ZonesWithStrangeNames(t *testing.T) {
+	s := newStage(t)
+	s.r53.PutZone(labaws.Zone{ID: "Z0STRANGE", Name: `\033[2J\342\200\256.app.`})
+	c := ofPair()
+	c.Zone = "Z0STRANGE"
+	for _, private := range []bool{false, true} {
+		c.Private = private
+		for _, told := range s.watch(c, ofService()).good().Checks {
+			require.Equal(t, probes.Presentable(told.Evidence+told.Remedy, 1000), told.Evidence+told.Remedy, told.Name)
+		}
+	}
 }

@@ -262,8 +262,7 @@ func balancer(name string) string { return strings.TrimPrefix(name, "dualstack."
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
 func isBalancer(name string) bool {
 	name = strings.TrimSuffix(name, ".cn")
-	return strings.HasSuffix(name, ".elb.amazonaws.com") ||
-		strings.HasSuffix(name, ".amazonaws.com") && strings.Contains(name, ".elb.")
+	return strings.HasSuffix(name, ".amazonaws.com") && strings.Contains(name, ".elb.")
 }
 
 // alwaysThere reports whether EvaluateTargetHealth says nothing of what an alias

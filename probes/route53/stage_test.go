@@ -3,7 +3,6 @@ package route53_test
 import (
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	labaws "github.com/drwatch/drwatch/lab/aws"
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/awsapi"
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/probes/route53"
 	"github.com/drwatch/drwatch/readiness"
 )
@@ -26,29 +26,11 @@ const (
 	zoneOfWest = "Z32O12XQLNTSW2" // of the load balancers of eu-west-1
 )
 
-// clock is the time of a test.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 // stage is the service of the example in the stand-in: a pair of alias records, each
 // with a health check of its load balancer.
 type stage struct {
 	t     testing.TB
-	clock *clock
+	clock *probetest.Clock
 	cloud *labaws.Cloud
 	r53   *labaws.Route53
 	pool  *awsapi.Pool
@@ -57,11 +39,9 @@ type stage struct {
 
 func newStage(t testing.TB) *stage {
 	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIALAB")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "lab")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	s := &stage{t: t, clock: &clock{at: time.Date(2026, 11, 24, 12, 0, 30, 0, time.UTC)}}
-	cloud, err := labaws.Start(t.Context(), labaws.Options{Now: s.clock.now})
+	probetest.Credentials(t, "AKIALAB", "lab")
+	s := &stage{t: t, clock: probetest.NewClock(time.Date(2026, 11, 24, 12, 0, 30, 0, time.UTC))}
+	cloud, err := labaws.Start(t.Context(), labaws.Options{Now: s.clock.Now})
 	require.NoError(t, err)
 	s.cloud, s.r53 = cloud, cloud.Route53()
 	s.restart()
@@ -78,7 +58,7 @@ func (s *stage) restart() {
 	if s.pool != nil {
 		s.pool.Close()
 	}
-	s.pool = awsapi.NewPool(awsapi.Options{Now: s.clock.now})
+	s.pool = awsapi.NewPool(awsapi.Options{Now: s.clock.Now})
 	s.fleet = route53.NewFleet(s.pool)
 	s.fleet.SetPace(0)
 }
@@ -145,13 +125,7 @@ func (w *watch) look() (readiness.Reading, *readiness.Failure) {
 	if err != nil {
 		return r, probes.AsFailure(err)
 	}
-	var names []string
-	for _, c := range r.Checks {
-		names = append(names, c.Name)
-		require.Equal(w.t, c.Status == readiness.Pass, c.Remedy == "", "remedy of %s: %q", c.Name, c.Remedy)
-		require.NotEmpty(w.t, c.Evidence, c.Name)
-	}
-	require.Equal(w.t, w.checks, names, "all that is listed, in order, and nothing else")
+	probetest.RequireAnswers(w.t, w.checks, r)
 	return r, nil
 }
 
@@ -160,17 +134,6 @@ func (w *watch) good() readiness.Reading {
 	r, failure := w.look()
 	require.Nil(w.t, failure)
 	return r
-}
-
-func check(t testing.TB, r readiness.Reading, name string) readiness.Check {
-	t.Helper()
-	for _, c := range r.Checks {
-		if c.Name == name {
-			return c
-		}
-	}
-	t.Fatalf("no answer to %s", name)
-	return readiness.Check{}
 }
 
 // total is how many calls of Route 53 were made.

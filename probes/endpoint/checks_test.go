@@ -13,7 +13,7 @@ import (
 
 // Were it to fail, the primary would be looked at twice and be called a standby, where
 // the network of one side lies in that of the other.
-func TestAttack_AnAddressInTheNarrowerPrefixOfTheOtherSide(t *testing.T) {
+func TestAddress_InTheNarrowerPrefixOfTheOtherSide(t *testing.T) {
 	address := listen(t, swallow)
 	for name, primary := range map[string]string{"by prefix": "127.0.0.0/30", "by address": "127.0.0.1"} {
 		target := standby()
@@ -34,7 +34,7 @@ func TestAttack_AnAddressInTheNarrowerPrefixOfTheOtherSide(t *testing.T) {
 
 // Were it to fail, most of a secret that a server sends back would be on the page: what
 // is shown of a body was cut in the middle of it.
-func TestAttack_ASecretThatIsCut(t *testing.T) {
+func TestSecret_CutInTheMiddle(t *testing.T) {
 	const value = "Bearer s3cr3t-s3cr3t-s3cr3t-s3cr3t"
 	file := t.TempDir() + "/header"
 	require.NoError(t, os.WriteFile(file, []byte(value), 0o600))
@@ -46,7 +46,7 @@ func TestAttack_ASecretThatIsCut(t *testing.T) {
 }
 
 // What answers other things than HTTP, or strange HTTP, is told and never hangs.
-func TestAttack_StrangeAnswers(t *testing.T) {
+func TestHTTP_StrangeAnswers(t *testing.T) {
 	for name, row := range map[string]struct {
 		answer string
 		up     readiness.Status
@@ -66,13 +66,29 @@ func TestAttack_StrangeAnswers(t *testing.T) {
 	}
 }
 
-// Were it to fail, the standby would pass for the primary once the name has moved, and
-// somebody would go back to a primary that is not there.
-func TestAttack_APrimaryByTheNameThatMoves(t *testing.T) {
-	target := standby()
-	target.Part.Side, target.Service.Host = readiness.PrimarySide, host
-	found := endpoint.Config{URL: "https://" + host}.Validate(target)
-	require.Len(t, found, 1)
-	require.Equal(t, "address", found[0].Path)
-	require.Empty(t, endpoint.Config{URL: "https://" + host, Address: "192.0.2.1:443"}.Validate(target))
+// Were it to fail, a secret that a server sends back as where to go on would be on the page.
+func TestSecret_InARedirect(t *testing.T) {
+	file := t.TempDir() + "/header"
+	require.NoError(t, os.WriteFile(file, []byte("Bearer s3cr3t-s3cr3t"), 0o600))
+	said := "HTTP/1.1 302 Found\r\nLocation: https://login.example/?token=s3cr3t-s3cr3t\r\nContent-Length: 0\r\n\r\n"
+	reading := look(t, endpoint.Config{URL: "http://" + host, Address: listen(t, say(said)), HeaderFiles: map[string]string{"Authorization": file}})
+	require.Equal(t, "302 Found to https://login.example/?token=<redacted>", find(t, reading, endpoint.CheckStatus).Evidence)
+}
+
+// Were it to fail, an endpoint would be called well for what another has answered: the
+// memory for answers is used again.
+func TestHTTP_NothingIsLeftOfTheAnswerBefore(t *testing.T) {
+	fleet := endpoint.NewFleet()
+	up := func(address string) readiness.Status {
+		probe, err := endpoint.New(endpoint.Config{URL: "http://" + host, Address: address, Body: `"ok"`}, standby(), fleet)
+		require.NoError(t, err)
+		reading, err := probe.Look(t.Context())
+		require.NoError(t, err)
+		return find(t, reading, endpoint.CheckBody).Status
+	}
+	well, lies := listen(t, say(ok200)), listen(t, say(liar))
+	for range 20 {
+		require.Equal(t, readiness.Pass, up(well))
+		require.Equal(t, readiness.Fail, up(lies))
+	}
 }

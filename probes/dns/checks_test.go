@@ -12,7 +12,7 @@ import (
 )
 
 // Were it to fail, somebody would move clients to a standby that is the primary.
-func TestAttack_AStandbyThatIsThePrimary(t *testing.T) {
+func TestSides_AStandbyThatIsThePrimary(t *testing.T) {
 	for name, primary := range map[string][]string{
 		"by address": {primaryIP}, "by prefix": {"192.0.2.0/24"}, "by prefix, and by name": {primaryName, "192.0.2.0/24"},
 	} {
@@ -29,7 +29,7 @@ func TestAttack_AStandbyThatIsThePrimary(t *testing.T) {
 }
 
 // Were it to fail, a standby that nobody has named would be told to be there.
-func TestAttack_ASideThatTheFileDoesNotName(t *testing.T) {
+func TestSides_OneThatTheFileDoesNotName(t *testing.T) {
 	s := newStage(t)
 	s.resolver(labdns.ResolverOptions{})
 	s.service.Standby = nil
@@ -38,7 +38,7 @@ func TestAttack_ASideThatTheFileDoesNotName(t *testing.T) {
 }
 
 // Were it to fail, a resolver that keeps an answer beyond the RTO would be in nobody's way.
-func TestAttack_AResolverThatKeepsAnAnswerBeyondTheRTO(t *testing.T) {
+func TestTTL_AResolverThatKeepsAnAnswerBeyondTheRTO(t *testing.T) {
 	s := newStage(t)
 	s.resolver(labdns.ResolverOptions{})
 	s.resolver(labdns.ResolverOptions{MinTTL: 3000})

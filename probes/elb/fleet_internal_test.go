@@ -10,19 +10,18 @@ import (
 	labaws "github.com/drwatch/drwatch/lab/aws"
 	"github.com/drwatch/drwatch/probes"
 	"github.com/drwatch/drwatch/probes/awsapi"
+	"github.com/drwatch/drwatch/probes/probetest"
 	"github.com/drwatch/drwatch/readiness"
 )
 
 // Were it to fail, each deployment that brings target groups of its own would leave
 // something behind, for as long as drwatch runs.
-func TestAttack_TargetGroupsThatComeAndGo(t *testing.T) {
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIALAB")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "lab")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	now := time.Date(2026, 11, 24, 12, 0, 30, 0, time.UTC)
-	cloud, err := labaws.Start(t.Context(), labaws.Options{Now: func() time.Time { return now }})
+func TestFleet_TargetGroupsThatComeAndGo(t *testing.T) {
+	probetest.Credentials(t, "AKIALAB", "lab")
+	clock := probetest.NewClock(time.Date(2026, 11, 24, 12, 0, 30, 0, time.UTC))
+	cloud, err := labaws.Start(t.Context(), labaws.Options{Now: clock.Now})
 	require.NoError(t, err)
-	pool := awsapi.NewPool(awsapi.Options{Now: func() time.Time { return now }})
+	pool := awsapi.NewPool(awsapi.Options{Now: clock.Now})
 	t.Cleanup(func() {
 		pool.Close()
 		require.NoError(t, cloud.Close())
@@ -38,7 +37,7 @@ func TestAttack_TargetGroupsThatComeAndGo(t *testing.T) {
 		})
 		_, err := probe.Look(t.Context())
 		require.NoError(t, err)
-		now = now.Add(time.Minute)
+		clock.Pass(time.Minute)
 	}
 	require.Len(t, probe.region.targets, 1)
 }
